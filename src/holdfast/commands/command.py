@@ -1,0 +1,39 @@
+"""What every command is, and what a door wraps it in."""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from holdfast.commands.rows import Need
+from holdfast.commands.view import Idempotency, Reply, View
+from holdfast.domain.actor import Actor
+
+
+class Command(Protocol):
+    """A change that somebody wants."""
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The rows and sets that deciding takes, as far as the command itself tells.
+
+        They are loaded, and locked, for the whole batch at once. What turns out later to be needed as well is asked of
+        the view, which costs another round.
+        """
+        ...
+
+    def decide(self, view: View) -> Reply:
+        """Carry the command out on the view, or raise a Refusal and leave nothing."""
+        ...
+
+
+class Envelope(NamedTuple):
+    """A command on its way to the engine.
+
+    entropy: 16 random bytes, from which the command's ids and jitter derive.
+    is_beat: it keeps a session alive, and has a reserved share of the queue.
+    """
+
+    command: Command
+    actor: Actor
+    entropy: bytes
+    correlation_id: str
+    idempotency: Idempotency | None = None
+    is_beat: bool = False

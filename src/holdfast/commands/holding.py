@@ -1,0 +1,107 @@
+"""What commands on sessions have in common: finding one, checking its token, recording what became of it."""
+
+from collections.abc import Callable
+
+from holdfast.commands.rows import TABLES, Members, SetSpec
+from holdfast.commands.view import View
+from holdfast.domain.audit import AuditAction, AuditRecord
+from holdfast.domain.checkpoint import Checkpoint
+from holdfast.domain.errors import Action, Code, Refusal, WayOut
+from holdfast.domain.fencing import check_token, require_token
+from holdfast.domain.ids import AccountId, AuditId, SessionId
+from holdfast.domain.lifecycle import Changed, needs_scope
+from holdfast.domain.limits import SCOPE_SESSIONS_MAX
+from holdfast.domain.scope import Scope, unused
+from holdfast.domain.service_time import Moment
+from holdfast.domain.session import Session, SessionProfile
+
+HOLDERS_BY_IDENTITY = SetSpec(
+    "holders_by_identity", Session, ("account_id", "held_scope", "agent", "holder_id"), order="id", limit=8
+)
+"""Sessions of a scope that one identity holds; there is one at most, unless it was superseded in a race of old."""
+
+NEWEST_HOLDERS = SetSpec("newest_holders", Session, ("account_id", "held_scope", "exclusive"), order="id", limit=8)
+"""The newest holders of a scope, exclusive or shared: enough to find the exclusive one, and to offer the lapsed."""
+
+ALL_HOLDERS = SetSpec(
+    "all_holders", Session, ("account_id", "held_scope", "exclusive"), order="id", limit=SCOPE_SESSIONS_MAX + 1
+)
+"""All holders of a scope, as far as an exclusive start is willing to look."""
+
+LAST_CHECKPOINTS = SetSpec("last_checkpoints", Checkpoint, ("account_id", "scope"), order="id", limit=1)
+"""The newest checkpoint of a scope. Its writers lock their session rather than the scope: a start may miss one that a
+session which goes on is writing this instant, but none of a session that it takes over, whose row it locks."""
+
+
+def find_session(view: View, session_id: SessionId) -> Session:
+    """A session of the actor's account. Raises: not_found, the same for a foreign one as for none."""
+    session = view.get(Session, session_id)
+    if session is None or session.account_id != view.actor.account_id:
+        raise Refusal(Code.NOT_FOUND, what="session", ways_out=(WayOut(Action.START),))
+    return session
+
+
+def find_profile(view: View, session: Session) -> SessionProfile:
+    """The profile of a session, which is made and deleted with it."""
+    profile = view.get(SessionProfile, session.id)
+    assert profile is not None, "a session and its profile are written together"
+    return profile
+
+
+def find_scope(view: View, account_id: AccountId, scope: str) -> Scope:
+    """The guard row of a scope; one that was never acquired starts at token 0."""
+    return view.get(Scope, account_id, scope) or unused(account_id, scope)
+
+
+def find_holders(view: View, spec: SetSpec, account_id: AccountId, scope: str) -> list[Session]:
+    """Holders of a scope, exclusive ones first, newest first."""
+    sets = [Members(spec, (account_id, scope, is_exclusive)) for is_exclusive in (True, False)]
+    view.require(*sets)
+    return [session for members in sets for session in view.members(members)]
+
+
+Verb = Callable[[Session, Scope | None, Moment], Changed]
+"""A lifecycle verb, its own arguments filled in: of the session, the scope's guard row where needed, and the present."""
+
+
+def change(view: View, session_id: SessionId, *, fencing_token: int | None, verb: Verb) -> tuple[Session, Changed]:
+    """Carry out a holder's verb: check the token, decide, and leave the result in the view.
+
+    Answers the session as it was, and what became of it.
+    Raises: not_found, fencing_token_stale, what the verb raises, fencing_token_required; in this order.
+    """
+    session = find_session(view, session_id)
+    check_token(session, given=fencing_token)
+    scope = find_scope(view, session.account_id, session.scope) if needs_scope(session, now=view.now) else None
+    changed = verb(session, scope, view.now)
+    require_token(session, given=fencing_token)
+    record(view, changed)
+    return session, changed
+
+
+def record(view: View, changed: Changed) -> None:
+    """Leave a changed session and what happened to it in the view."""
+    view.put(changed.session)
+    if changed.happenings:
+        view.emit(changed.happenings, session_id=changed.session.id, account_id=changed.session.account_id)
+
+
+def audit(view: View, action: AuditAction, *, target: str, reason: str | None = None, data_json: str = "{}") -> None:
+    """Leave an audit record in the view."""
+    view.put(
+        AuditRecord(
+            id=AuditId(view.mint("aud")),
+            account_id=view.actor.account_id,
+            at_ms=view.now.wall_ms,
+            key_id=view.actor.key_id,
+            action=action,
+            target=target,
+            reason=reason,
+            correlation_id=view.correlation_id,
+            data_json=data_json,
+        )
+    )
+
+
+SETS = (HOLDERS_BY_IDENTITY, NEWEST_HOLDERS, ALL_HOLDERS, LAST_CHECKPOINTS)
+assert all(spec.row_type in TABLES for spec in SETS)

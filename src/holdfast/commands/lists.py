@@ -1,0 +1,61 @@
+"""Lists as data: from which tables, which columns, which filters, in which order. The stores make SQL of it."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from holdfast.commands.rows import Row, Value
+from holdfast.domain.ids import AccountId
+
+
+class Operator(StrEnum):
+    """How a filter compares a column with a given value."""
+
+    EQUALS = "="
+    BEFORE = "<"
+    FROM = ">="
+    CONTAINS = "contains"
+
+
+class Filter(NamedTuple):
+    """One filter that a list allows: the column it looks at, by table name, and how."""
+
+    table: str
+    column: str
+    operator: Operator = Operator.EQUALS
+
+
+class ListSpec(NamedTuple):
+    """A list: row types that share the key column, allowed filters by name, and the unique column that orders it.
+
+    row_types: joined on their first key column; the first one has `account_id`, by which every list is filtered.
+    """
+
+    name: str
+    row_types: tuple[type[Row], ...]
+    filters: dict[str, tuple[Filter, ...]]
+    order: str
+    descending: bool = True
+
+
+class ListRequest(NamedTuple):
+    """One page that somebody asked for.
+
+    filters: pairs of a filter's name and its value; all have to hold.
+    after: the order column's value on the last row of the page before; None: from the start.
+    with_total: count all rows of the filter too.
+    """
+
+    spec: ListSpec
+    account_id: AccountId
+    filters: tuple[tuple[str, Value], ...]
+    after: Value
+    limit: int
+    with_total: bool = False
+
+
+class ListPage(NamedTuple):
+    """Rows in order, one tuple of joined rows each; `is_last`: none follow. total: None unless asked for."""
+
+    rows: list[tuple[Row, ...]]
+    is_last: bool
+    total: int | None

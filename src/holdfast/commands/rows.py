@@ -1,0 +1,129 @@
+"""What the stores keep, as data: tables by their row types, and the sets in which rows are looked up.
+
+Every store makes its statements from these descriptions, so none of them knows a rule and none repeats one.
+"""
+
+from typing import Final, NamedTuple
+
+from holdfast.domain.audit import AuditRecord
+from holdfast.domain.checkpoint import Checkpoint
+from holdfast.domain.events import Event
+from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.keys import Account, ApiKey
+from holdfast.domain.scope import Scope
+from holdfast.domain.service_time import ServiceState
+from holdfast.domain.session import ClientSession, Session, SessionProfile
+
+Value = str | int | bool | None
+Row = tuple[Value, ...]
+"""Any of the records below; all of them are NamedTuples of plain values."""
+
+
+class IdempotencyRecord(NamedTuple):
+    """The reply to a request that carried an idempotency key, kept with the effect it had.
+
+    id: SHA-256 over account, method, path and key. request_sha256: over the canonical body.
+    reply_json: the reply's body as the core made it; each door renders it anew, which gives the same bytes.
+    """
+
+    id: str
+    account_id: AccountId
+    request_sha256: str
+    created: bool
+    is_secret: bool
+    reply_json: str
+    created_at_ms: int
+
+
+class Table(NamedTuple):
+    """A table: its row type, whose fields are its columns in order, and the columns that make its key."""
+
+    name: str
+    row_type: type[Row]
+    key: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in the order of the row's fields."""
+        fields: tuple[str, ...] = self.row_type._fields  # type: ignore[attr-defined]
+        return fields
+
+
+TABLES: Final[dict[type[Row], Table]] = {
+    table.row_type: table
+    for table in (
+        Table("account", Account, ("id",)),
+        Table("api_key", ApiKey, ("id",)),
+        Table("idempotency", IdempotencyRecord, ("id",)),
+        Table("client_session", ClientSession, ("account_id", "client_session_id")),
+        Table("scope", Scope, ("account_id", "scope")),
+        Table("session", Session, ("id",)),
+        Table("session_profile", SessionProfile, ("id",)),
+        Table("checkpoint", Checkpoint, ("session_id", "number")),
+        Table("audit", AuditRecord, ("id",)),
+        Table("service_state", ServiceState, ("id",)),
+        Table("event", Event, ("account_id", "number")),
+    )
+}
+"""All tables, in the one order in which rows are locked and written: guards before what they guard, events last."""
+
+
+class Key(NamedTuple):
+    """One row, by its type and the values of its key columns."""
+
+    row_type: type[Row]
+    values: tuple[Value, ...]
+
+
+class SetSpec(NamedTuple):
+    """A bounded lookup: rows of one type whose columns equal given values, newest (by the order column) first.
+
+    A command that decides by a set also needs the row that guards it, and whoever adds a member needs that row too.
+    """
+
+    name: str
+    row_type: type[Row]
+    equals: tuple[str, ...]
+    order: str
+    limit: int
+
+
+class Members(NamedTuple):
+    """One set: a lookup and the values to look up."""
+
+    spec: SetSpec
+    values: tuple[Value, ...]
+
+
+Need = Key | Members
+
+
+def session_key(session_id: SessionId) -> Key:
+    """The row of a session that rules read."""
+    return Key(Session, (session_id,))
+
+
+def profile_key(session_id: SessionId) -> Key:
+    """The row of a session that people read."""
+    return Key(SessionProfile, (session_id,))
+
+
+def both_keys(session_id: SessionId) -> tuple[Key, Key]:
+    """Both rows of a session."""
+    return session_key(session_id), profile_key(session_id)
+
+
+def scope_key(account_id: AccountId, scope: str) -> Key:
+    """The guard row of a scope."""
+    return Key(Scope, (account_id, scope))
+
+
+def client_session_key(account_id: AccountId, client_session_id: str) -> Key:
+    """Which session a client's own id names."""
+    return Key(ClientSession, (account_id, client_session_id))
+
+
+def key_of(row: Row) -> Key:
+    """The key of a row."""
+    row_type = type(row)
+    return Key(row_type, tuple(getattr(row, column) for column in TABLES[row_type].key))

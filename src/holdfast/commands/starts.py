@@ -1,0 +1,527 @@
+"""Beginning to work: start or resume a session, take one over, or report one that ran while nobody listened."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from holdfast.commands.bodies import checkpoint_body, recoverable_body, session_body
+from holdfast.commands.heartbeats import next_beat
+from holdfast.commands.holding import (
+    ALL_HOLDERS,
+    HOLDERS_BY_IDENTITY,
+    LAST_CHECKPOINTS,
+    NEWEST_HOLDERS,
+    audit,
+    find_holders,
+    find_profile,
+    find_scope,
+    find_session,
+    record,
+)
+from holdfast.commands.rows import Members, Need, both_keys, client_session_key, scope_key
+from holdfast.commands.view import Reply, View
+from holdfast.domain import lifecycle
+from holdfast.domain.actor import Actor, KeyScope, require
+from holdfast.domain.audit import AuditAction
+from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
+from holdfast.domain.events import Data, EventType, Happening, Rule
+from holdfast.domain.fencing import check_token
+from holdfast.domain.ids import SessionId
+from holdfast.domain.lifecycle import LIVE, phase, settle
+from holdfast.domain.limits import SCOPE_SESSIONS_MAX
+from holdfast.domain.policy import INTERACTIVE, PRESET_NAMES, Policy, PolicyRequest, resolve
+from holdfast.domain.scope import ScopeParts, acquire, own_scope
+from holdfast.domain.session import (
+    ClientSession,
+    EndReason,
+    Session,
+    SessionProfile,
+    Status,
+    policy_fields,
+)
+
+CREATED, RESUMED, TAKEN_OVER = "created", "resumed", "taken_over"
+
+
+class TakeOver(NamedTuple):
+    """A start's wish to take over: the session named, or the newest lapsed one of the scope."""
+
+    reason: str
+    session_id: SessionId | None = None
+
+
+class About(NamedTuple):
+    """What a start says of its session that no rule reads. None: not said."""
+
+    parts: ScopeParts = ScopeParts()
+    mode: str | None = None
+    machine_id: str | None = None
+    slot: int | None = None
+    parent_id: str | None = None
+    group_id: str | None = None
+    meta_json: str | None = None
+
+
+class StartSession(NamedTuple):
+    """Start a session on a scope, or resume the one that the same identity has there.
+
+    scope: its canonical string; None: the session is its own scope.
+    exclusive: None leaves a resumed session as it is, and makes a new one shared.
+    supersede: end the identity's own session rather than resume it; with `force` (an operator's) and a reason, end
+    whoever is in the way.
+    """
+
+    scope: str | None
+    agent: str
+    holder_id: str
+    policy: PolicyRequest | None = None
+    exclusive: bool | None = None
+    take_over: TakeOver | None = None
+    supersede: bool = False
+    force: bool = False
+    reason: str | None = None
+    client_session_id: str | None = None
+    about: About = About()
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The scope's guard and its holders, and the session that the client's own id names."""
+        needs: list[Need] = []
+        if self.client_session_id is not None:
+            needs.append(client_session_key(actor.account_id, self.client_session_id))
+        if self.scope is not None:
+            spec = ALL_HOLDERS if self.exclusive or self.take_over is not None else NEWEST_HOLDERS
+            held = (actor.account_id, self.scope)
+            needs += [scope_key(*held), Members(LAST_CHECKPOINTS, held)]
+            needs.append(Members(HOLDERS_BY_IDENTITY, (*held, self.agent, self.holder_id)))
+            needs += [Members(spec, (*held, is_exclusive)) for is_exclusive in (True, False)]
+        return needs
+
+    def decide(self, view: View) -> Reply:
+        """The session at top level, its token, when to beat, and what the last one on the scope left.
+
+        Raises: validation_failed, lease_held, scope_lapsed, scope_crowded, client_session_id_reused, forbidden.
+        """
+        policy = None if self.policy is None else resolve(self.policy)
+        if self.force:
+            require(view.actor, KeyScope.OPERATOR)
+            if self.reason is None:
+                raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("reason", "is required with force"),))
+        named = self._named_by_client(view)
+        scope = self.scope if self.scope is not None or named is None else named.scope
+        if scope is None:
+            session_id = SessionId(view.mint("sess"))
+            return self._new(view, session_id, policy=policy, scope=own_scope(session_id), took_over_from=None)
+        target = self._take_over_target(view, scope)
+        if target is not None:
+            return self._taken_over(view, target, policy=policy, scope=scope)
+        own = named or self._own(view, scope)
+        if own is not None and self.supersede:
+            self._superseded(view, own)
+            own = None
+        self._clear_way(view, scope, own=own)
+        if own is not None:
+            return self._resumed(view, own, policy=policy)
+        session_id = SessionId(view.mint("sess"))
+        return self._new(view, session_id, policy=policy, scope=scope, took_over_from=None)
+
+    def _named_by_client(self, view: View) -> Session | None:
+        """The session that the client's own id names, if a start may resume it."""
+        if self.client_session_id is None:
+            return None
+        named = view.get(ClientSession, view.actor.account_id, self.client_session_id)
+        if named is None:
+            return None
+        session = view.get(Session, named.session_id)
+        if session is None:
+            return None
+        if self.scope is not None and session.scope != self.scope:
+            raise Refusal(
+                Code.CLIENT_SESSION_ID_REUSED,
+                session_id=session.id,
+                scope=session.scope,
+                ways_out=(WayOut(Action.READ, session.id), WayOut(Action.START)),
+            )
+        return session if lifecycle.can_acquire(settle(session, now=view.now).session) else None
+
+    def _own(self, view: View, scope: str) -> Session | None:
+        """The session that this identity has on the scope, if a start may resume it."""
+        held = Members(HOLDERS_BY_IDENTITY, (view.actor.account_id, scope, self.agent, self.holder_id))
+        for session in view.members(held):
+            if lifecycle.can_acquire(settle(session, now=view.now).session):
+                found: Session = session
+                return found
+        return None
+
+    def _take_over_target(self, view: View, scope: str) -> Session | None:
+        if self.take_over is None:
+            return None
+        if self.take_over.session_id is not None:
+            session = find_session(view, self.take_over.session_id)
+            if session.scope != scope:
+                message = f"is on the scope {session.scope}, not on {scope}"
+                raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("take_over.session_id", message),))
+            return session
+        holders = find_holders(view, ALL_HOLDERS, view.actor.account_id, scope)
+        lapsed = [session for session in holders if phase(settle(session, now=view.now).session) not in LIVE]
+        return max(lapsed, key=lambda session: session.id, default=None)
+
+    def _clear_way(self, view: View, scope: str, *, own: Session | None) -> None:
+        """Make sure that nobody is in the way; supersede them where an operator forces it."""
+        is_exclusive = bool(self.exclusive) if own is None or self.exclusive is not None else own.exclusive
+        for rival in rivals(view, scope, is_exclusive=is_exclusive, except_ids=() if own is None else (own.id,)):
+            if not (self.supersede and self.force):
+                raise in_the_way(rival, view)
+            self._superseded(view, rival)
+
+    def _superseded(self, view: View, session: Session) -> None:
+        record(view, lifecycle.supersede(session, now=view.now))
+        view.put(find_profile(view, session)._replace(ended_at_ms=view.now.wall_ms))
+        audit(view, AuditAction.SESSION_SUPERSEDED, target=session.id, reason=self.reason)
+
+    def _taken_over(self, view: View, old: Session, *, policy: Policy | None, scope: str) -> Reply:
+        assert self.take_over is not None
+        session_id = SessionId(view.mint("sess"))
+        give_way(view, old, successor_id=session_id, is_forced=self.force, reason=self.take_over.reason)
+        start = self._replace(exclusive=old.exclusive if self.exclusive is None else self.exclusive)
+        for rival in rivals(view, scope, is_exclusive=bool(start.exclusive), except_ids=()):
+            raise in_the_way(rival, view)
+        return start._new(view, session_id, policy=policy, scope=scope, took_over_from=old.id)
+
+    def _resumed(self, view: View, own: Session, *, policy: Policy | None) -> Reply:
+        """The identity's own session, under the scope's next token."""
+        is_exclusive = own.exclusive if self.exclusive is None else self.exclusive
+        scope = acquire(
+            find_scope(view, own.account_id, own.scope),
+            is_exclusive=is_exclusive,
+            token_floor=view.service.token_floor,
+        )
+        session = own._replace(exclusive=is_exclusive)
+        if policy is not None:
+            session = session._replace(**policy_fields(policy))
+        changed = lifecycle.acquire(session, fencing_token=scope.last_token, now=view.now)
+        # Whoever asked the old holder to stop did not ask the one who starts now.
+        changed = changed._replace(session=changed.session._replace(stop_reason=None))
+        profile = find_profile(view, own)
+        profile = profile._replace(
+            preset=profile.preset if policy is None else policy.preset,
+            ended_at_ms=None,
+            wake_at_ms=None,
+            late=False,
+            client_session_id=self.client_session_id or profile.client_session_id,
+            **self._said(),
+        )
+        view.put(scope)
+        view.put(profile)
+        record(view, changed)
+        self._name(view, own.id)
+        return self._reply(view, changed.session, profile, outcome=RESUMED)
+
+    def _new(
+        self,
+        view: View,
+        session_id: SessionId,
+        *,
+        policy: Policy | None,
+        scope: str,
+        took_over_from: SessionId | None,
+    ) -> Reply:
+        """A new session under the scope's next token."""
+        policy = policy or resolve(PolicyRequest())
+        is_exclusive = bool(self.exclusive)
+        account_id = view.actor.account_id
+        row = acquire(
+            find_scope(view, account_id, scope), is_exclusive=is_exclusive, token_floor=view.service.token_floor
+        )
+        due_ms = view.now.service_ms + policy.lease_ms
+        session = Session(
+            id=session_id,
+            account_id=account_id,
+            scope=scope,
+            held_scope=scope,
+            exclusive=is_exclusive,
+            fencing_token=row.last_token,
+            revision=1,
+            status=Status.ACTIVE,
+            failed_by=None,
+            end_reason=None,
+            status_reason=None,
+            agent=self.agent,
+            holder_id=self.holder_id,
+            on_lapse=policy.on_lapse,
+            lease_ms=policy.lease_ms,
+            heartbeat_interval_ms=policy.heartbeat_interval_ms,
+            heartbeat_jitter_ms=policy.heartbeat_jitter_ms,
+            grace_ms=policy.grace_ms,
+            fail_after_ms=policy.fail_after_ms,
+            due_ms=due_ms,
+            check_due_ms=due_ms,
+            status_at_ms=view.now.wall_ms,
+            last_heartbeat_at_ms=view.now.wall_ms,
+            wake_pending_at_ms=None,
+            progress=None,
+            activity=None,
+            status_note=None,
+            stop_reason=None,
+            checkpoint_count=0,
+            taken_over_by=None,
+            archived_at_ms=None,
+        )
+        profile = new_profile(view, session_id, preset=policy.preset, about=self.about)._replace(
+            client_session_id=self.client_session_id, took_over_from=took_over_from
+        )
+        view.put(row)
+        view.put(session)
+        view.put(profile)
+        data: Data = {"scope": scope, "agent": self.agent, "exclusive": is_exclusive, "took_over_from": took_over_from}
+        happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
+        view.emit((happening,), session_id=session_id, account_id=account_id)
+        self._name(view, session_id)
+        return self._reply(view, session, profile, outcome=CREATED if took_over_from is None else TAKEN_OVER)
+
+    def _name(self, view: View, session_id: SessionId) -> None:
+        """Remember which session the client's own id names now."""
+        if self.client_session_id is not None:
+            view.put(ClientSession(view.actor.account_id, self.client_session_id, session_id))
+
+    def _said(self) -> dict[str, Any]:
+        """What this start says about the session, by the names of a profile's columns."""
+        about = self.about._asdict()
+        parts: ScopeParts = about.pop("parts")
+        return {name: value for name, value in (about | parts._asdict()).items() if value is not None}
+
+    def _reply(self, view: View, session: Session, profile: SessionProfile, *, outcome: str) -> Reply:
+        body = session_body(session, profile, now=view.now)
+        body |= {"outcome": outcome, "fencing_token": session.fencing_token, **next_beat(session, view)}
+        body |= left_behind(view, session, has_scope=self.scope is not None or outcome != CREATED)
+        return Reply(body, created=outcome != RESUMED)
+
+
+class TakeOverSession(NamedTuple):
+    """Acquire what a lapsed session held: a new session with the next token, linked both ways.
+
+    force: take it from a live holder; an operator's right.
+    """
+
+    session_id: SessionId
+    agent: str | None
+    holder_id: str
+    reason: str
+    force: bool = False
+    policy: PolicyRequest | None = None
+    about: About = About()
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The old session; its scope follows from it."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """As a start's reply. Raises: not_found, forbidden, and what `lifecycle.give_way` raises."""
+        if self.force:
+            require(view.actor, KeyScope.OPERATOR)
+        old = find_session(view, self.session_id)
+        profile = find_profile(view, old)
+        held = (old.account_id, old.scope)
+        holders = [Members(ALL_HOLDERS, (*held, is_exclusive)) for is_exclusive in (True, False)]
+        view.require(scope_key(*held), Members(LAST_CHECKPOINTS, held), *holders)
+        inherited = ScopeParts(profile.project_id, profile.venture, profile.repo, profile.track, profile.workspace)
+        start = StartSession(
+            scope=old.scope,
+            agent=self.agent or old.agent,
+            holder_id=self.holder_id,
+            policy=self.policy or _policy_of(old, profile),
+            take_over=TakeOver(self.reason, old.id),
+            force=self.force,
+            reason=self.reason,
+            about=self.about._replace(parts=inherited, mode=self.about.mode or profile.mode),
+        )
+        return start.decide(view)
+
+
+class ReportSession(NamedTuple):
+    """Record a session that ran while the server was away; its times are the client's claims.
+
+    Reported again, or already known, it is answered as it stands; one that still holds its scope is ended.
+    """
+
+    client_session_id: str
+    scope: str | None
+    agent: str
+    holder_id: str
+    started_at_ms: int
+    ended_at_ms: int
+    end_reason: EndReason
+    exit_code: int | None = None
+    fencing_token: int | None = None
+    about: About = About()
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The session that the client's own id names."""
+        return (client_session_key(actor.account_id, self.client_session_id),)
+
+    def decide(self, view: View) -> Reply:
+        """The session, ended. Raises: validation_failed, fencing_token_stale."""
+        if self.ended_at_ms < self.started_at_ms:
+            raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("ended_at", "must not be before started_at"),))
+        named = view.get(ClientSession, view.actor.account_id, self.client_session_id)
+        known = None if named is None else view.get(Session, named.session_id)
+        if known is not None:
+            return self._known(view, known)
+        session_id = SessionId(view.mint("sess"))
+        session = Session(
+            id=session_id,
+            account_id=view.actor.account_id,
+            scope=self.scope or own_scope(session_id),
+            held_scope=None,
+            exclusive=False,
+            fencing_token=None,
+            revision=1,
+            status=Status.ENDED,
+            failed_by=None,
+            end_reason=self.end_reason,
+            status_reason=None,
+            agent=self.agent,
+            holder_id=self.holder_id,
+            on_lapse=INTERACTIVE.on_lapse,
+            lease_ms=INTERACTIVE.lease_ms,
+            heartbeat_interval_ms=None,
+            heartbeat_jitter_ms=0,
+            grace_ms=0,
+            fail_after_ms=None,
+            due_ms=None,
+            check_due_ms=None,
+            status_at_ms=self.ended_at_ms,
+            last_heartbeat_at_ms=self.ended_at_ms,
+            wake_pending_at_ms=None,
+            progress=None,
+            activity=None,
+            status_note=None,
+            stop_reason=None,
+            checkpoint_count=0,
+            taken_over_by=None,
+            archived_at_ms=None,
+        )
+        profile = new_profile(view, session_id, preset=INTERACTIVE.preset, about=self.about)._replace(
+            client_session_id=self.client_session_id,
+            started_at_ms=self.started_at_ms,
+            ended_at_ms=self.ended_at_ms,
+            exit_code=self.exit_code,
+            reported_late=True,
+        )
+        view.put(session)
+        view.put(profile)
+        view.put(ClientSession(session.account_id, self.client_session_id, session_id))
+        data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
+        ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
+        view.emit((ended,), session_id=session_id, account_id=session.account_id)
+        return Reply(session_body(session, profile, now=view.now), created=True)
+
+    def _known(self, view: View, known: Session) -> Reply:
+        """A session that was started after all: ended if it still holds its scope, else left as it is."""
+        check_token(known, given=self.fencing_token)
+        profile = find_profile(view, known)
+        settled = settle(known, now=view.now).session
+        if lifecycle.can_acquire(settled):
+            scope = find_scope(view, known.account_id, known.scope)
+            changed = lifecycle.end(known, end_reason=self.end_reason, scope=scope, now=view.now)
+            profile = profile._replace(
+                ended_at_ms=view.now.wall_ms, exit_code=self.exit_code, late=changed.is_late, reported_late=True
+            )
+            view.put(profile)
+            record(view, changed)
+            known = changed.session
+        return Reply(session_body(known, profile, now=view.now))
+
+
+def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[SessionId, ...]) -> list[Session]:
+    """Holders of a scope that a newcomer cannot share it with, live ones first.
+
+    Raises: scope_crowded where an exclusive newcomer would have to look through more than the limit.
+    """
+    spec = ALL_HOLDERS if is_exclusive else NEWEST_HOLDERS
+    holders = find_holders(view, spec, view.actor.account_id, scope)
+    if is_exclusive and len(holders) > SCOPE_SESSIONS_MAX:
+        raise Refusal(Code.SCOPE_CROWDED, scope=scope, limit=SCOPE_SESSIONS_MAX, ways_out=(WayOut(Action.START),))
+    found = [each for each in holders if each.id not in except_ids and (is_exclusive or each.exclusive)]
+    return sorted(found, key=lambda each: phase(settle(each, now=view.now).session) not in LIVE)
+
+
+def in_the_way(rival: Session, view: View) -> Refusal:
+    """The refusal that a rival causes: its lease is running, or it fell silent and was not given up."""
+    settled = settle(rival, now=view.now).session
+    if phase(settled) in LIVE:
+        return lifecycle.lease_held(settled, now=view.now)
+    return lifecycle.scope_lapsed(settled)
+
+
+def give_way(view: View, old: Session, *, successor_id: SessionId, is_forced: bool, reason: str | None) -> None:
+    """Leave the old session marked as taken over, and the audit told."""
+    before = find_profile(view, old)
+    changed = lifecycle.give_way(old, successor_id=successor_id, is_forced=is_forced, now=view.now)
+    record(view, changed._replace(session=changed.session._replace(status_reason=reason)))
+    if before.ended_at_ms is None:
+        view.put(before._replace(ended_at_ms=view.now.wall_ms))
+    audit(view, AuditAction.SESSION_TAKEN_OVER, target=old.id, reason=reason)
+
+
+def new_profile(view: View, session_id: SessionId, *, preset: str, about: About) -> SessionProfile:
+    """The profile of a session that begins now."""
+    return SessionProfile(
+        id=session_id,
+        account_id=view.actor.account_id,
+        preset=preset,
+        mode=about.mode,
+        project_id=about.parts.project_id,
+        venture=about.parts.venture,
+        repo=about.parts.repo,
+        track=about.parts.track,
+        workspace=about.parts.workspace,
+        machine_id=about.machine_id,
+        slot=about.slot,
+        parent_id=about.parent_id,
+        group_id=about.group_id,
+        client_session_id=None,
+        branch=None,
+        commit_sha=None,
+        issue_number=None,
+        current_task_id=None,
+        meta_json=about.meta_json,
+        started_at_ms=view.now.wall_ms,
+        ended_at_ms=None,
+        wake_at_ms=None,
+        error_details_json=None,
+        exit_code=None,
+        late=False,
+        reported_late=False,
+        took_over_from=None,
+        key_id=view.actor.key_id,
+        correlation_id=view.correlation_id,
+    )
+
+
+def left_behind(view: View, session: Session, *, has_scope: bool) -> dict[str, object]:
+    """What earlier sessions on the scope left: the last checkpoint, and whoever fell silent and was not taken over."""
+    if not has_scope:
+        return {"last_checkpoint": None, "recoverable": []}
+    held = (session.account_id, session.scope)
+    checkpoints = view.members(Members(LAST_CHECKPOINTS, held))
+    holders = [
+        settle(each, now=view.now).session
+        for each in find_holders(view, NEWEST_HOLDERS, *held)
+        if each.id != session.id
+    ]
+    return {
+        "last_checkpoint": checkpoint_body(checkpoints[0]) if checkpoints else None,
+        "recoverable": [recoverable_body(each) for each in holders if phase(each) not in LIVE],
+    }
+
+
+def _policy_of(session: Session, profile: SessionProfile) -> PolicyRequest:
+    """The policy of a session, as a request for the same one."""
+    return PolicyRequest(
+        preset=profile.preset if profile.preset in PRESET_NAMES else None,
+        lease_ms=session.lease_ms,
+        heartbeat_interval_ms=session.heartbeat_interval_ms,
+        heartbeat_jitter_ms=session.heartbeat_jitter_ms,
+        grace_ms=session.grace_ms,
+        fail_after_ms=session.fail_after_ms,
+        on_lapse=session.on_lapse,
+    )

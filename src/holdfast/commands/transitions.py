@@ -1,0 +1,261 @@
+"""What a holder or an operator says of a session: it rests, goes on, is set aside, is over, should stop."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from holdfast.commands.bodies import session_body
+from holdfast.commands.heartbeats import next_beat
+from holdfast.commands.holding import Verb, audit, change, find_profile, find_session, record
+from holdfast.commands.rows import Need, both_keys, client_session_key, profile_key, session_key
+from holdfast.commands.view import Reply, View
+from holdfast.domain import lifecycle
+from holdfast.domain.actor import Actor
+from holdfast.domain.audit import AuditAction
+from holdfast.domain.checkpoint import Checkpoint
+from holdfast.domain.errors import Action, Code, Refusal, WayOut
+from holdfast.domain.events import EventType, Happening, Rule
+from holdfast.domain.fencing import check_token
+from holdfast.domain.ids import SessionId
+from holdfast.domain.lifecycle import Changed, Phase
+from holdfast.domain.session import ClientSession, EndReason, Session
+
+
+def _answer(view: View, changed: Changed, **facts: Any) -> Reply:
+    """The session as it is now, and what only this answer tells."""
+    profile = find_profile(view, changed.session)
+    body = session_body(changed.session, profile, now=view.now)
+    return Reply({**body, **facts})
+
+
+def _told(view: View, session_id: SessionId, fencing_token: int | None, verb: Verb) -> Reply:
+    """A verb of a session that goes on: the answer tells when to beat next."""
+    _, changed = change(view, session_id, fencing_token=fencing_token, verb=verb)
+    return _answer(view, changed, **next_beat(changed.session, view), reactivated=changed.is_reactivated)
+
+
+class PauseSession(NamedTuple):
+    """The holder rests but keeps beating."""
+
+    session_id: SessionId
+    fencing_token: int | None = None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The paused session."""
+        return _told(
+            view,
+            self.session_id,
+            self.fencing_token,
+            lambda session, scope, now: lifecycle.pause(session, scope=scope, now=now),
+        )
+
+
+class ResumeSession(NamedTuple):
+    """The holder goes on."""
+
+    session_id: SessionId
+    fencing_token: int | None = None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The active session, with a full lease."""
+        return _told(
+            view,
+            self.session_id,
+            self.fencing_token,
+            lambda session, scope, now: lifecycle.resume(session, scope=scope, now=now),
+        )
+
+
+class ParkSession(NamedTuple):
+    """The holder sets the work aside, perhaps until a time; no lease runs meanwhile."""
+
+    session_id: SessionId
+    fencing_token: int | None
+    wake_at_ms: int | None
+    reason: str | None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The parked session."""
+        _, changed = change(
+            view,
+            self.session_id,
+            fencing_token=self.fencing_token,
+            verb=lambda session, scope, now: lifecycle.park(
+                session, wake_at_ms=self.wake_at_ms, reason=self.reason, scope=scope, now=now
+            ),
+        )
+        view.put(find_profile(view, changed.session)._replace(wake_at_ms=self.wake_at_ms))
+        return _answer(view, changed)
+
+
+class StallSession(NamedTuple):
+    """Somebody who watches says that the session hangs."""
+
+    session_id: SessionId
+    fencing_token: int | None
+    reason: str | None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The stalled session."""
+        _, changed = change(
+            view,
+            self.session_id,
+            fencing_token=self.fencing_token,
+            verb=lambda session, scope, now: lifecycle.stall(session, reason=self.reason, scope=scope, now=now),
+        )
+        return _answer(view, changed)
+
+
+class EndSession(NamedTuple):
+    """The work is over. Said again with the same reason, it is answered as it was the first time."""
+
+    session_id: SessionId
+    fencing_token: int | None
+    end_reason: EndReason
+    exit_code: int | None = None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The ended session."""
+        before, changed = change(
+            view,
+            self.session_id,
+            fencing_token=self.fencing_token,
+            verb=lambda session, scope, now: lifecycle.end(session, end_reason=self.end_reason, scope=scope, now=now),
+        )
+        profile = find_profile(view, changed.session)
+        if lifecycle.phase(before) != Phase.ENDED:
+            view.put(profile._replace(ended_at_ms=view.now.wall_ms, late=changed.is_late, exit_code=self.exit_code))
+        return _answer(view, changed)
+
+
+class FailSession(NamedTuple):
+    """The work went wrong. Said again with the same reason, it is answered as it was the first time."""
+
+    session_id: SessionId
+    fencing_token: int | None
+    reason: str
+    error_details_json: str | None = None
+    exit_code: int | None = None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The failed session."""
+        before, changed = change(
+            view,
+            self.session_id,
+            fencing_token=self.fencing_token,
+            verb=lambda session, scope, now: lifecycle.fail(session, reason=self.reason, scope=scope, now=now),
+        )
+        if lifecycle.phase(before) != Phase.FAILED_BY_REPORT:
+            view.put(
+                find_profile(view, changed.session)._replace(
+                    ended_at_ms=view.now.wall_ms,
+                    late=changed.is_late,
+                    error_details_json=self.error_details_json,
+                    exit_code=self.exit_code,
+                )
+            )
+        return _answer(view, changed)
+
+
+class StopSession(NamedTuple):
+    """Somebody asks the holder to stop; the reply to its next beat says so. Needs no token: it is not the holder's."""
+
+    session_id: SessionId
+    reason: str
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The session, marked."""
+        session = find_session(view, self.session_id)
+        changed = lifecycle.request_stop(session, reason=self.reason, now=view.now)
+        record(view, changed)
+        audit(view, AuditAction.SESSION_STOP_REQUESTED, target=session.id, reason=self.reason)
+        return _answer(view, changed)
+
+
+class ArchiveSession(NamedTuple):
+    """Put the record of a finished session away."""
+
+    session_id: SessionId
+    fencing_token: int | None = None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The archived session."""
+        session = find_session(view, self.session_id)
+        check_token(session, given=self.fencing_token)
+        changed = lifecycle.archive(session, now=view.now)
+        record(view, changed)
+        if session.archived_at_ms is None:
+            audit(view, AuditAction.SESSION_ARCHIVED, target=session.id)
+        return _answer(view, changed)
+
+
+class DeleteSession(NamedTuple):
+    """Delete an archived session and everything that hangs on it; events and the scope's tokens stay."""
+
+    session_id: SessionId
+    fencing_token: int | None = None
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """What was deleted, counted."""
+        session = find_session(view, self.session_id)
+        check_token(session, given=self.fencing_token)
+        lifecycle.require_deletable(session, now=view.now)
+        profile = find_profile(view, session)
+        deleted = {"sessions": 1, "checkpoints": session.checkpoint_count}
+        if profile.client_session_id is not None:
+            key = client_session_key(session.account_id, profile.client_session_id)
+            named = view.get(ClientSession, session.account_id, profile.client_session_id)
+            if named is not None and named.session_id == session.id:
+                view.delete(key)
+        if session.checkpoint_count:
+            view.purge(Checkpoint, column="session_id", value=session.id)
+        view.delete(profile_key(session.id))
+        view.delete(session_key(session.id))
+        gone = Happening(EventType.DELETED, Rule.REQUESTED, view.now.wall_ms, {"scope": session.scope})
+        view.emit((gone,), session_id=session.id, account_id=session.account_id)
+        audit(view, AuditAction.SESSION_DELETED, target=session.id)
+        return Reply({"id": session.id, "deleted": deleted})
+
+
+def require_revision(session: Session, *, given: int | None) -> None:
+    """Refuse a change of a session that somebody else has changed meanwhile. Raises: revision_conflict."""
+    if given is not None and given != session.revision:
+        ways_out = (WayOut(Action.READ, session.id), WayOut(Action.REPEAT_WITH_REVISION, session.id))
+        raise Refusal(
+            Code.REVISION_CONFLICT, session_id=session.id, revision=session.revision, given=given, ways_out=ways_out
+        )

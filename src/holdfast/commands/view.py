@@ -1,0 +1,245 @@
+"""The View: what a command sees of the store, and where it leaves its changes.
+
+One View serves one transaction. It holds every row that the batch named, and gathers changes; those of a command that is
+refused are dropped as a whole, those of one that succeeds are seen by the commands after it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+from holdfast.commands.rows import Key, Members, Need, Row, SetSpec, Value, key_of
+from holdfast.domain.actor import Actor
+from holdfast.domain.events import Happening
+from holdfast.domain.ids import Mint
+from holdfast.domain.service_time import Moment, ServiceState
+
+R = TypeVar("R", bound=tuple[Any, ...])
+
+
+class Idempotency(NamedTuple):
+    """By what a repeated request is recognised: see `IdempotencyRecord`."""
+
+    id: str
+    request_sha256: str
+
+
+class Reply(NamedTuple):
+    """A command was carried out.
+
+    body: the answer in the core's words. Names tell a door how to render them: `…_at_ms` is a time, `…_json` is free
+    JSON as text, `…_ms` is a length of time.
+    created: something new exists because of it. is_secret: the body holds a secret that is never stored.
+    is_replay: the answer to an earlier request with the same idempotency key.
+    """
+
+    body: dict[str, Any]
+    created: bool = False
+    is_secret: bool = False
+    is_replay: bool = False
+
+
+class Emitted(NamedTuple):
+    """A happening with everything an event needs but its number."""
+
+    id: str
+    session_id: str
+    account_id: str
+    actor: str
+    correlation_id: str
+    happening: Happening
+
+
+class Purge(NamedTuple):
+    """Delete all rows of a type that belong to a parent row which the same command deletes."""
+
+    row_type: type[Row]
+    column: str
+    value: str
+
+
+class Changes(NamedTuple):
+    """Everything that a batch leaves to be written.
+
+    updates: pairs of the row as loaded and as it is to be.
+    """
+
+    inserts: list[Row]
+    updates: list[tuple[Row, Row]]
+    deletes: list[Key]
+    purges: list[Purge]
+    emitted: list[Emitted]
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+class Unloaded(Exception):
+    """A command needs rows that were not loaded; the batch begins again with them."""
+
+    def __init__(self, needs: list[Need]) -> None:
+        super().__init__()
+        self.needs = needs
+
+
+class View:
+    """The rows that a batch named, and the changes it makes to them."""
+
+    def __init__(self, mint: Mint) -> None:
+        self._mint = mint
+        self._rows: dict[Key, Row | None] = {}
+        self._loaded: dict[Key, Row | None] = {}
+        self._members: dict[Members, list[Key]] = {}
+        self._specs: dict[type[Row], list[SetSpec]] = {}
+        self._load: Callable[[Iterable[Need], View], None] | None = None
+        self._pending: dict[Key, Row | None] = {}
+        self._pending_emitted: list[Emitted] = []
+        self._pending_purges: list[Purge] = []
+        self._emitted: list[Emitted] = []
+        self._purges: list[Purge] = []
+        self.now = Moment(0, 0)
+        self.service: ServiceState
+        self.actor: Actor
+        self.correlation_id = ""
+        self._random = 0
+
+    # Loading: done by the engine, before anything is decided.
+
+    def add_row(self, key: Key, row: Row | None) -> None:
+        """Take in a row that the store has, or the fact that it has none."""
+        self._rows[key] = row
+
+    def add_members(self, members: Members, rows: Iterable[Row]) -> None:
+        """Take in what a set's lookup found."""
+        keys = []
+        for row in rows:
+            key = key_of(row)
+            self._rows.setdefault(key, row)
+            keys.append(key)
+        self._members[members] = keys
+        specs = self._specs.setdefault(members.spec.row_type, [])
+        if members.spec not in specs:
+            specs.append(members.spec)
+
+    def load_later_with(self, load: Callable[[Iterable[Need], "View"], None]) -> None:
+        """Let rows that nobody named be loaded when they are asked for."""
+        self._load = load
+
+    def set_service(self, state: ServiceState, *, after: ServiceState) -> None:
+        """Leave the store's clock to be written, ticked."""
+        key = key_of(state)
+        self._loaded[key] = state
+        self._rows[key] = after
+
+    # Deciding: done by commands.
+
+    def begin(self, *, actor: Actor, correlation_id: str, entropy: bytes) -> None:
+        """Get ready for one command: who asks, and the randomness it brought along."""
+        self.actor = actor
+        self.correlation_id = correlation_id
+        self._random = int.from_bytes(entropy, "big")
+
+    def require(self, *needs: Need) -> None:
+        """Make sure that these rows and sets are at hand. Raises: Unloaded, which the engine answers."""
+        missing = [need for need in needs if need not in self._rows and need not in self._members]
+        if missing:
+            if self._load is None:
+                raise Unloaded(missing)
+            self._load(missing, self)
+
+    def get(self, row_type: type[R], *values: Value) -> R | None:
+        """A row as it is now, or None if there is none."""
+        key = Key(row_type, values)
+        if key in self._pending:
+            return self._pending[key]  # type: ignore[return-value]
+        if key not in self._rows:
+            self.require(key)
+        return self._rows[key]  # type: ignore[return-value]
+
+    def members(self, members: Members) -> list[Any]:
+        """The rows of a set as they are now, newest first."""
+        self.require(members)
+        keys = dict.fromkeys(self._members[members])
+        spec, values = members
+        for key, row in self._pending.items():
+            if row is not None and type(row) is spec.row_type and _belongs(row, members):
+                keys[key] = None
+        rows = (self._pending[key] if key in self._pending else self._rows[key] for key in keys)
+        found = [row for row in rows if row is not None and _belongs(row, members)]
+        found.sort(key=lambda row: getattr(row, spec.order), reverse=True)
+        return list(islice(found, spec.limit))
+
+    def put(self, row: Row) -> None:
+        """Leave a row to be written: as a new one if the store has none of this key."""
+        self._pending[key_of(row)] = row
+
+    def delete(self, key: Key) -> None:
+        """Leave a row to be deleted."""
+        self._pending[key] = None
+
+    def purge(self, row_type: type[Row], *, column: str, value: str) -> None:
+        """Leave all rows that hang on a deleted one to be deleted."""
+        self._pending_purges.append(Purge(row_type, column, value))
+
+    def emit(self, happenings: Sequence[Happening], *, session_id: str, account_id: str) -> None:
+        """Leave what happened to a session to be told."""
+        for happening in happenings:
+            event_id = self.mint("evt")
+            self._pending_emitted.append(
+                Emitted(event_id, session_id, account_id, self.actor.key_id, self.correlation_id, happening)
+            )
+
+    def mint(self, prefix: str) -> str:
+        """A new id; every call within a command gives another."""
+        self._random += 1
+        return self._mint.next(prefix, at_ms=self.now.wall_ms, random=self._random)
+
+    def jitter_ms(self, span_ms: int) -> int:
+        """A whole number of milliseconds between -span and +span, from the command's own randomness."""
+        return (self._random >> 88) % (2 * span_ms + 1) - span_ms if span_ms else 0
+
+    # Ending: done by the engine, after each command and after the batch.
+
+    def keep(self) -> None:
+        """Keep what the command left; the commands after it see it."""
+        if not (self._pending or self._pending_emitted or self._pending_purges):
+            return
+        for key, row in self._pending.items():
+            before = self._rows[key] if key in self._rows else None
+            self._loaded.setdefault(key, before)
+            self._rows[key] = row
+            if row is not None:
+                self._join(key, row)
+        self._emitted += self._pending_emitted
+        self._purges += self._pending_purges
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget what the command left."""
+        self._pending, self._pending_emitted, self._pending_purges = {}, [], []
+
+    def changes(self) -> Changes:
+        """All that was kept, in the form in which it is written."""
+        changes = Changes([], [], [], self._purges, self._emitted)
+        for key, before in self._loaded.items():
+            after = self._rows[key]
+            if before is None and after is not None:
+                changes.inserts.append(after)
+            elif before is not None and after is None:
+                changes.deletes.append(key)
+            elif before is not None and after is not None and before != after:
+                changes.updates.append((before, after))
+        return changes
+
+    def _join(self, key: Key, row: Row) -> None:
+        """Let a kept row be found in the sets that it belongs to now."""
+        for spec in self._specs.get(key.row_type, ()):
+            members = Members(spec, tuple(getattr(row, column) for column in spec.equals))
+            keys = self._members.get(members)
+            if keys is not None and key not in keys:
+                keys.append(key)
+
+
+def _belongs(row: Row, members: Members) -> bool:
+    equals = zip(members.spec.equals, members.values, strict=True)
+    return all(getattr(row, column) == value for column, value in equals)

@@ -1,0 +1,45 @@
+"""Who asks: an account, a key, and what the key may do."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from holdfast.domain.errors import Code, Refusal
+from holdfast.domain.ids import AccountId, KeyId
+
+
+class KeyScope(StrEnum):
+    """What a key may do; each includes all that the ones before it may."""
+
+    READ = "read"
+    AGENT = "agent"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+RANK = {scope: rank for rank, scope in enumerate(KeyScope)}
+
+
+class Actor(NamedTuple):
+    """The caller of a command: the account it acts for, and the key that says so."""
+
+    account_id: AccountId
+    key_id: KeyId
+    scope: KeyScope
+
+
+def may(actor: Actor, scope: KeyScope) -> bool:
+    """Whether the actor's key includes this scope."""
+    return RANK[actor.scope] >= RANK[scope]
+
+
+def require(actor: Actor, scope: KeyScope) -> None:
+    """Refuse an actor whose key does not include this scope.
+
+    Raises: forbidden.
+    """
+    if not may(actor, scope):
+        raise Refusal(Code.FORBIDDEN, scope=scope.value)
+
+
+SWEEPER_KEY = KeyId("sweeper")
+"""What stands as the key wherever time, and no caller, has decided."""

@@ -1,0 +1,148 @@
+"""Why something was refused: one list of codes, the sentence of each, and the ways out of each.
+
+A `Refusal` means that nothing was written. It carries data; its sentence is derived from the code, and what to do next
+is data as well, so that every door can put it in its own words. Each door maps a code to its own status in one table.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Code(StrEnum):
+    """Every reason for which the core says no."""
+
+    VALIDATION_FAILED = "validation_failed"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    LEASE_HELD = "lease_held"
+    SCOPE_LAPSED = "scope_lapsed"
+    SCOPE_CROWDED = "scope_crowded"
+    LEASE_EXPIRED = "lease_expired"
+    SESSION_PARKED = "session_parked"
+    SESSION_STALLED = "session_stalled"
+    SESSION_FAILED = "session_failed"
+    SESSION_ABANDONED = "session_abandoned"
+    SESSION_ENDED = "session_ended"
+    SESSION_TAKEN_OVER = "session_taken_over"
+    SESSION_NOT_TERMINAL = "session_not_terminal"
+    SESSION_NOT_ARCHIVED = "session_not_archived"
+    CLIENT_SESSION_ID_REUSED = "client_session_id_reused"
+    FENCING_TOKEN_REQUIRED = "fencing_token_required"
+    FENCING_TOKEN_STALE = "fencing_token_stale"
+    REVISION_CONFLICT = "revision_conflict"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    SECRET_ALREADY_SHOWN = "secret_already_shown"
+    CURSOR_INVALID = "cursor_invalid"
+    CURSOR_EXPIRED = "cursor_expired"
+    BUSY = "busy"
+    OVERLOADED = "overloaded"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    STORAGE_FULL = "storage_full"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+SENTENCES: dict[Code, str] = {
+    Code.VALIDATION_FAILED: "The request has fields that cannot be accepted; `errors` names each of them.",
+    Code.NOT_FOUND: "There is no {what} with this id.",
+    Code.FORBIDDEN: "This needs a key with the scope {scope}.",
+    Code.LEASE_HELD: "The scope {scope} is held by {holder}.",
+    Code.SCOPE_LAPSED: "Session {session_id} of {agent} held the scope {scope} and fell silent; it was not given up.",
+    Code.SCOPE_CROWDED: "More than {limit} sessions share the scope {scope}; it cannot be held exclusively.",
+    Code.LEASE_EXPIRED: "The lease of session {session_id} expired at {lease_expired_at}, and its policy is strict.",
+    Code.SESSION_PARKED: "Session {session_id} is parked, and a parked session cannot {verb}.",
+    Code.SESSION_STALLED: "Session {session_id} is stalled, and a stalled session cannot {verb}.",
+    Code.SESSION_FAILED: "Session {session_id} has failed ({reason}), and a failed session cannot {verb}.",
+    Code.SESSION_ABANDONED: "Session {session_id} was abandoned, and an abandoned session cannot {verb}.",
+    Code.SESSION_ENDED: "Session {session_id} has ended ({end_reason}), and an ended session cannot {verb}.",
+    Code.SESSION_TAKEN_OVER: "Session {session_id} was taken over by {successor_id}; nothing more is accepted from it.",
+    Code.SESSION_NOT_TERMINAL: "Session {session_id} is {status}; only one that ended, failed or was abandoned can {verb}.",
+    Code.SESSION_NOT_ARCHIVED: "Session {session_id} is not archived, and only an archived session can be deleted.",
+    Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
+    Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
+    Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
+    Code.REVISION_CONFLICT: "Session {session_id} is at revision {revision}, not {given}; nothing was written.",
+    Code.IDEMPOTENCY_KEY_REUSED: "This Idempotency-Key was used for another body on the same path.",
+    Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",
+    Code.CURSOR_INVALID: "This cursor does not belong to this list and filter.",
+    Code.CURSOR_EXPIRED: "This cursor belongs to a history that was replaced, or to events no longer kept.",
+    Code.BUSY: "Others changed the same rows again and again; nothing was written.",
+    Code.OVERLOADED: "More requests are waiting than may wait; nothing was written.",
+    Code.OUTCOME_UNKNOWN: "The store did not say whether this was written.",
+    Code.STORAGE_FULL: "The disk of the store is full; nothing was written.",
+    Code.UNAVAILABLE: "The store cannot be reached; nothing was written.",
+    Code.INTERNAL: "Something failed on the server; its log has the details under this request id.",
+}
+
+
+class Action(StrEnum):
+    """Something that a caller can do next; each door knows how it is done there."""
+
+    READ = "read"
+    EXPLAIN = "explain"
+    START = "start"
+    START_TAKING_OVER = "start_taking_over"
+    TAKE_OVER = "take_over"
+    FORCE_TAKE_OVER = "force_take_over"
+    RESUME = "resume"
+    END = "end"
+    ARCHIVE = "archive"
+    REPEAT_WITH_TOKEN = "repeat_with_token"
+    REPEAT_WITH_REVISION = "repeat_with_revision"
+    REPEAT_WITH_NEW_KEY = "repeat_with_new_key"
+    REPEAT_LATER = "repeat_later"
+    REPEAT_FROM_START = "repeat_from_start"
+    CREATE_KEY = "create_key"
+    FREE_SPACE = "free_space"
+
+
+class Identity(NamedTuple):
+    """By what a start recognises its own session: the scope, the agent, and who holds the lease."""
+
+    scope: str
+    agent: str
+    holder_id: str
+
+
+class WayOut(NamedTuple):
+    """One thing that works in the state in which it is suggested.
+
+    session_id: the session that it concerns, where it concerns one.
+    identity: what a suggested start has to name, where only that very identity may do it.
+    after_at_ms: it works from this time on, epoch milliseconds; None: now.
+    """
+
+    action: Action
+    session_id: str | None = None
+    identity: Identity | None = None
+    after_at_ms: int | None = None
+
+
+class FieldError(NamedTuple):
+    """One field that was not accepted, by its path in the request, and why."""
+
+    field: str
+    message: str
+
+
+Datum = str | int | None
+
+
+class Refusal(Exception):
+    """A command was not carried out, and nothing of it was written."""
+
+    def __init__(
+        self,
+        code: Code,
+        *,
+        ways_out: tuple[WayOut, ...] = (),
+        errors: tuple[FieldError, ...] = (),
+        retry_after_ms: int | None = None,
+        **data: Datum,
+    ) -> None:
+        super().__init__(code.value)
+        self.code = code
+        self.data = data
+        self.ways_out = ways_out
+        self.errors = errors
+        self.retry_after_ms = retry_after_ms

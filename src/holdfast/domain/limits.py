@@ -1,0 +1,58 @@
+"""Every bound on what a caller may send or hold, with its unit and its reason.
+
+Bounds of the wire (headers, bodies, connections) live beside the HTTP door; bounds of the engine beside the engine.
+"""
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+INTEGER_MAX = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact."""
+
+ID_CHARS_MAX = 200
+"""Ids that callers choose (holder, machine, group …): long enough for a UUID with a prefix, short enough to index."""
+
+SCOPE_CHARS_MAX = 1_000
+"""A scope's canonical string: a URL and a path fit; an index entry stays under a B-tree page's limit."""
+
+NAME_CHARS_MAX = 200
+"""Names and labels that a table shows: agent, venture, repo, branch."""
+
+NOTE_CHARS_MAX = 2_000
+"""A reason, a status note, an activity: a paragraph for a person, rewritten with every beat."""
+
+SUMMARY_CHARS_MAX = 5_000
+"""A checkpoint's summary."""
+
+LIST_ITEMS_MAX = 200
+"""Entries in one of a checkpoint's lists."""
+
+STATE_BYTES_MAX = 256 * 1024
+"""A checkpoint's free JSON, as UTF-8."""
+
+META_BYTES_MAX = 64 * 1024
+"""A session's free JSON, as UTF-8; read with every list, so smaller than a checkpoint's."""
+
+LEASE_MS_MIN = 1 * SECOND_MS
+LEASE_MS_MAX = 30 * DAY_MS
+"""A lease outside these bounds is a mistake: below, the network decides who is dead; above, nobody notices."""
+
+ABANDON_AFTER_MS = 24 * HOUR_MS
+"""How long a session stays stalled (where its policy never fails it) or failed before it is given up."""
+
+SCOPE_SESSIONS_MAX = 256
+"""Sessions of one scope that an exclusive start looks through; past that it is refused rather than decided in part."""
+
+HEARTBEAT_BATCH_MAX = 1_000
+"""Sessions in one batched heartbeat: one request's worth of work on the writer, about 20 ms."""
+
+LIST_LIMIT_DEFAULT = 50
+LIST_LIMIT_MAX = 200
+
+LIVENESS_SCAN_ROWS_MAX = 1_000
+"""Rows that a list filtered by liveness examines for one page; such a page may be short."""
+
+BEAT_SPACING_MS = 1 * SECOND_MS
+"""Beats closer together than this (or a third of the interval, if smaller) are answered and not written."""

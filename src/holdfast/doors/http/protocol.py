@@ -1,0 +1,509 @@
+"""One connection: bytes in, requests to the application in order, answers out, and everything that is refused.
+
+The parser (llhttp, through httptools) checks the grammar. What it leaves open is decided here: hosts, sizes, times,
+how far ahead a client may send, and that nothing after a fault is ever read as a request. What a request means is not
+known here, and neither is JSON.
+
+uvicorn's own protocol class is not a base: it answers a fault in the middle of another answer, reads the body of an
+upgrade as the next request, takes trailers for headers, and forgets all but the newest of several pipelined requests.
+"""
+
+import asyncio
+import re
+from collections import Counter, deque
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from holdfast.doors.http import faults
+from holdfast.doors.http.exchange import Application, Exchange
+from holdfast.doors.http.faults import WireFault
+from holdfast.doors.http.limits import WireLimits
+
+NEVER_MS = 1 << 62
+"""A deadline that does not come."""
+
+TICK_MS_MAX = 1_000
+"""What one tick of the wire's clock may add: a process that was stopped for longer blames no client for it."""
+
+_CONTENT_LENGTH_CHARS_MAX = 20
+"""Digits of 2^64, past which the parser gives up; leading zeros count, since converting them is work too."""
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_WATCHED_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+
+
+class _Stop(Exception):
+    """Leaves the parser from within a callback; why is kept in the connection."""
+
+
+class Wire:
+    """What the connections of one server share: the limits, a coarse clock, and a count of what was refused.
+
+    The clock is read instead of the time, so that a request costs no system call and no timer for its deadlines.
+    """
+
+    def __init__(self, limits: WireLimits) -> None:
+        self.limits = limits
+        self.now_ms = 0
+        self.refused: Counter[str] = Counter()
+        self._last_tick_ms: int | None = None
+        self._swept_ms = 0
+        self._date_headers: list[tuple[bytes, bytes]] = []
+        self._date_line = b""
+
+    def tick(self, state: ServerState, *, loop_ms: int) -> None:
+        """Move the clock, and close what is past its deadline. Called by the server several times a second."""
+        if self._last_tick_ms is not None:
+            self.now_ms += min(loop_ms - self._last_tick_ms, TICK_MS_MAX)
+        self._last_tick_ms = loop_ms
+        if self.now_ms - self._swept_ms < self.limits.sweep_ms:
+            return
+        self._swept_ms = self.now_ms
+        for connection in list(state.connections):
+            if isinstance(connection, WireProtocol):
+                connection.sweep()
+
+    def date_line(self, state: ServerState) -> bytes:
+        """The headers that every response has, as bytes; joined again only when the server renewed them."""
+        if state.default_headers is not self._date_headers:
+            self._date_headers = state.default_headers
+            self._date_line = b"".join([b"%b: %b\r\n" % header for header in state.default_headers])
+        return self._date_line
+
+
+class WireProtocol(asyncio.Protocol):
+    """One client's connection.
+
+    At most one exchange is active. `_parsing` is the one whose request is still arriving or arrived last; those that
+    arrived in full while another was active wait in `_waiting`.
+    """
+
+    __slots__ = (
+        "_active",
+        "_app_state",
+        "_application",
+        "_arrival_bytes",
+        "_arrival_since_ms",
+        "_arriving_framing_bytes",
+        "_body_bytes",
+        "_client",
+        "_content_length",
+        "_deadline_ms",
+        "_deaf_bytes",
+        "_expects_continue",
+        "_fault",
+        "_has_upgrade",
+        "_head_bytes",
+        "_headers",
+        "_host",
+        "_is_chunked",
+        "_is_closing",
+        "_is_deaf",
+        "_is_head_split",
+        "_is_in_head",
+        "_is_in_message",
+        "_is_last",
+        "_is_read_paused",
+        "_is_stopping",
+        "_known_host",
+        "_limits",
+        "_loop",
+        "_parser",
+        "_parsing",
+        "_scheme",
+        "_server",
+        "_state",
+        "_target",
+        "_transport",
+        "_waiting",
+        "_wire",
+        "_writable",
+        "_write_deadline_ms",
+        "is_write_paused",
+    )
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        config: Config,
+        state: ServerState,
+        app_state: dict[str, Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._wire = wire
+        self._limits = wire.limits
+        self._application: Application = config.loaded_app
+        self._state = state
+        self._app_state = app_state
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        # Without this the parser reports bytes behind a closing request as an error; they are dropped here instead.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._transport: asyncio.Transport
+        self._writable: asyncio.Event | None = None
+        self.is_write_paused = False
+        self._is_read_paused = False
+        self._deadline_ms = NEVER_MS
+        self._write_deadline_ms = NEVER_MS
+        self._known_host = b""
+        self._waiting: deque[Exchange] = deque()
+        self._active: Exchange | None = None
+        self._parsing: Exchange | None = None
+        self._fault: WireFault | None = None
+        self._deaf_bytes = 0
+        self._is_in_message = False
+        self._is_in_head = False
+        self._is_last = False
+        self._is_deaf = False
+        self._is_closing = False
+        self._is_stopping = False
+
+    # The event loop's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if len(self._state.connections) >= self._limits.connections_max:
+            self._is_deaf = True
+            self._wire.refused[faults.TOO_MANY_CONNECTIONS.code] += 1
+            transport.write(faults.answer_to(faults.TOO_MANY_CONNECTIONS, date_line=self.date_line))
+            transport.close()
+            return
+        self._state.connections.add(self)
+        transport.set_write_buffer_limits(high=self._limits.buffered_answer_bytes_max)
+        self._server = get_local_addr(transport)
+        self._client = get_remote_addr(transport)
+        self._scheme = "https" if is_ssl(transport) else "http"
+        self._deadline_ms = self._wire.now_ms + self._limits.first_byte_ms
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state.connections.discard(self)
+        self._is_deaf = True
+        self._is_closing = True
+        for exchange in (self._active, self._parsing, *self._waiting):
+            if exchange is not None:
+                exchange.give_up()
+        self._active = self._parsing = None
+        self._waiting.clear()
+        self.resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            self._drop(len(data))
+            return
+        self._is_head_split = self._is_in_head or len(data) > self._limits.head_bytes_max
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            # Bytes behind a closing request are no fault of it; whatever else stops the parser is one.
+            self._refuse(self._fault or (None if self._is_last and not self._is_in_message else faults.MALFORMED))
+            return
+        if self._is_in_message:
+            self._watch_arrival(len(data))
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+        waiting_ms = self._transport.get_write_buffer_size() * 1_000 // self._limits.answer_bytes_per_second_min
+        self._write_deadline_ms = self._wire.now_ms + self._limits.answer_stall_ms + waiting_ms
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        self._write_deadline_ms = NEVER_MS
+        if self._writable is not None:
+            self._writable.set()
+
+    # The parser's side.
+
+    def _feed(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as exc:
+                rest = memoryview(rest)[exc.args[0] :]
+                self._go_on_without_upgrade()
+                continue
+            return
+
+    def _go_on_without_upgrade(self) -> None:
+        """Let the parser go on as if no upgrade had been asked for: it has taken the request to end with its head.
+
+        A body would now be read as the next request. So it is given to a parser of its own, behind a head that frames
+        it, and the connection ends after it.
+        """
+        if not self._is_in_message:
+            return
+        parser = httptools.HttpRequestParser(_BodyOfUpgrade(self))
+        framing = b"transfer-encoding: chunked" if self._is_chunked else b"content-length: %d" % self._content_length
+        parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        self._parser = parser
+
+    def on_message_begin(self) -> None:
+        if self._is_last:
+            raise _Stop
+        if len(self._waiting) >= self._limits.pipelined_requests_max:
+            self._fail(faults.TOO_MANY_PIPELINED)
+        self._is_in_message = True
+        self._is_in_head = True
+        self._is_chunked = False
+        self._expects_continue = False
+        self._has_upgrade = False
+        self._content_length = 0
+        self._body_bytes = 0
+        self._arriving_framing_bytes = 0
+        self._head_bytes = -1
+        self._target = b""
+        self._host: bytes | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:
+            self._fail(faults.TRAILERS_SENT)
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        if name in _WATCHED_HEADERS:
+            self._watch_header(name, value)
+        self._headers.append((name, value))
+
+    def _watch_header(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            if self._host is not None:
+                self._fail(faults.BAD_HOST)
+            self._host = value
+        elif name == b"content-length":
+            if len(value) > _CONTENT_LENGTH_CHARS_MAX:
+                self._fail(faults.BAD_LENGTH)
+            self._content_length = int(value)
+        elif name == b"transfer-encoding":
+            # Once, and alone: how others read a list or a second one is how a body becomes a request.
+            if self._is_chunked or value.lower() != b"chunked":
+                self._fail(faults.CODING_UNKNOWN)
+            self._is_chunked = True
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                self._fail(faults.EXPECTATION_UNKNOWN)
+            self._expects_continue = True
+        else:
+            self._has_upgrade = True
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        version = self._parser.get_http_version()
+        method = self._parser.get_method()
+        fault = self._fault_of_head(version=version, method=method)
+        if fault is not None:
+            self._fail(fault)
+        raw_path, _, query = self._target.partition(b"?")
+        path = raw_path.decode("ascii")
+        is_keep_alive = version == "1.1" and self._parser.should_keep_alive() and not self._is_stopping
+        if self._has_upgrade and self._parser.should_upgrade():
+            has_body = self._is_chunked or self._content_length > 0
+            is_keep_alive = is_keep_alive and not has_body
+        self._is_last = not is_keep_alive
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "method": method.decode("ascii"),
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+        }
+        exchange = Exchange(
+            self, scope, is_keep_alive=is_keep_alive, awaits_continue=self._expects_continue and version == "1.1"
+        )
+        self._parsing = exchange
+        if self._active is None:
+            self._start(exchange)
+        else:
+            self._waiting.append(exchange)
+            self._pause_reading()
+
+    def _fault_of_head(self, *, version: str, method: bytes) -> WireFault | None:
+        if len(self._target) > self._limits.request_target_bytes_max:
+            return faults.TARGET_TOO_LONG
+        if len(self._headers) > self._limits.headers_max or (
+            self._is_head_split and self._counted_head_bytes() > self._limits.head_bytes_max
+        ):
+            return faults.HEAD_TOO_LARGE
+        if version != "1.1" and (version != "1.0" or self._is_chunked):
+            return faults.CODING_UNKNOWN if version == "1.0" else faults.VERSION_UNKNOWN
+        if self._host != self._known_host or not self._host:
+            if self._host is None:
+                return faults.BAD_HOST if version == "1.1" else None
+            if not _HOST.fullmatch(self._host):
+                return faults.BAD_HOST
+            self._known_host = self._host
+        if not self._target.startswith(b"/") or b"#" in self._target:
+            fault = self._take_unusual_target(method)
+            if fault is not None:
+                return fault
+        return faults.BODY_TOO_LARGE if self._content_length > self._limits.body_bytes_max else None
+
+    def _take_unusual_target(self, method: bytes) -> WireFault | None:
+        """Reduce an absolute target to its path, where it names the same host as the Host header."""
+        if method == b"CONNECT":
+            return faults.CONNECT_REFUSED
+        if self._target == b"*" and method == b"OPTIONS":
+            return None
+        scheme, found, rest = self._target.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        is_ours = scheme.lower() in {b"http", b"https"} and authority.lower() == (self._host or b"").lower()
+        if not found or not authority or not is_ours or b"#" in rest:
+            return faults.BAD_TARGET
+        self._target = slash + path or b"/"
+        return None
+
+    def _counted_head_bytes(self) -> int:
+        return len(self._target) + sum([len(name) + len(value) + 4 for name, value in self._headers])
+
+    def on_body(self, data: bytes) -> None:
+        assert self._parsing is not None
+        self._body_bytes += len(data)
+        if self._body_bytes > self._limits.body_bytes_max:
+            self._fail(faults.BODY_TOO_LARGE)
+        self._parsing.feed(data)
+        if self._parsing.buffered_bytes > self._limits.buffered_body_bytes_max:
+            self._pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._has_upgrade and self._is_upgrade_with_body():
+            return
+        self.end_request()
+
+    def _is_upgrade_with_body(self) -> bool:
+        return self._parser.should_upgrade() and (self._is_chunked or self._content_length > 0)
+
+    def end_request(self) -> None:
+        """Note that the request being parsed is complete."""
+        assert self._parsing is not None
+        self._is_in_message = False
+        self._parsing.feed_end()
+        self._deadline_ms = NEVER_MS if self._active else self._wire.now_ms + self._limits.keep_alive_ms
+
+    def _fail(self, fault: WireFault) -> None:
+        self._fault = fault
+        raise _Stop
+
+    # Requests, in order.
+
+    def _start(self, exchange: Exchange) -> None:
+        self._active = exchange
+        task = self._loop.create_task(exchange.run(self._application))
+        task.add_done_callback(self._state.tasks.discard)
+        self._state.tasks.add(task)
+
+    def exchange_finished(self, exchange: Exchange) -> None:
+        """Go on to the next request, to the fault that follows, or to rest."""
+        self._state.total_requests += 1
+        if self._is_closing:
+            return
+        self._active = None
+        if not exchange.is_keep_alive:
+            self._close(is_client_sending=not exchange.is_body_complete)
+        elif self._waiting:
+            self._start(self._waiting.popleft())
+            if not self._waiting:
+                self.resume_reading()
+        elif self._is_deaf:
+            self._answer_fault()
+        else:
+            self._deadline_ms = self._wire.now_ms + self._limits.keep_alive_ms
+            self.resume_reading()
+            if self._is_in_message:
+                self._restart_arrival()
+
+    def exchange_broken(self, exchange: Exchange) -> None:
+        """Answer 500 for an application that did not answer; break off where it had begun to."""
+        exchange.give_up()
+        if exchange.is_on_the_wire or exchange is not self._active:
+            self.abort()
+            return
+        self._waiting.clear()
+        self._is_deaf = True
+        self._fault = faults.BROKEN
+        self._answer_fault()
+
+    def may_drain(self, exchange: Exchange) -> bool:
+        """True where what is left of the request is announced, short, and sure to come."""
+        if exchange.awaits_continue or self._is_chunked:
+            return False
+        return self._content_length - self._body_bytes <= self._limits.unread_body_bytes_max
+
+    def _refuse(self, fault: WireFault | None) -> None:
+        """Read nothing more; answer the requests before the fault, then the fault, then close."""
+        self._is_deaf = True
+        self._fault = fault
+        self._deadline_ms = NEVER_MS
+        if fault is not None:
+            self._wire.refused[fault.code] += 1
+        broken = self._parsing if self._is_in_message and not self._is_in_head else None
+        if broken is not None and not broken.is_body_complete:
+            broken.give_up()
+            if broken is self._active:
+                self._active = None
+                if broken.is_on_the_wire:
+                    self.abort()
+                    return
+            elif self._waiting and self._waiting[-1] is broken:
+                self._waiting.pop()
+            elif broken.is_answered and self._active is None:
+                self._fault = None
+        if self._active is None and not self._waiting:
+            self._answer_fault()
+
+    def _answer_fault(self) -> None:
+        if self._fault is not None and not self._is_closing:
+            self._transport.write(faults.answer_to(self._fault, date_line=self.date_line))
+        self._close(is_client_sending=self._fault is not None)
+
+    # Time and flow.
+
+    def sweep(self) -> None:
+        """Act on the deadline that has passed, if one has."""
+        now_ms = self._wire.now_ms
+        if now_ms >= self._write_deadline_ms:
+            self.abort()
+        elif now_ms >= self._deadline_ms and (self._is_closing or not self._is_read_paused):
+            if self._is_closing:
+                self.abort()
+            elif self._is_in_message:
+                self._refuse(faults.TIMED_OUT)
+            else:
+                self._close(is_client_sending=False)
+
+    def _watch_arrival(self, count: int) -> None:
+        """Keep account of an unfinished request, after `count` more bytes of it."""
+        limits = self._limits
+        if self._is_in_head:
+            if self._head_bytes < 0:
+                self._head_bytes = self._counted_head_bytes()
+                self._deadline_ms = self._wire.now_ms + limits.head_ms
+            else:
+                self._head_bytes += count
+            if self._head_bytes > limits.head_bytes_max or len(self._target) > limits.request_target_bytes_max:
+                self._refuse(faults.HEAD_TOO_LARGE if self._headers else faults.TARGET_TOO_LONG)
+            return
+        if self._arriving_framing_bytes == 0 and self._deadline_ms == NEVER_MS:
+            pass
+        self._deadline_ms = self._body_deadline_ms()
+
+    def abort(self) -> None:
+        """Break off: what was not sent is lost."""
+        self._transport.abort()

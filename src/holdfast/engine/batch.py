@@ -1,0 +1,195 @@
+"""One batch, one transaction: load, read the clock, decide, save, commit.
+
+A plain synchronous function. The writer thread, the embedded command line and the tests call it alike.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+
+from holdfast.commands.command import Envelope
+from holdfast.commands.rows import IdempotencyRecord, Key, Need
+from holdfast.commands.view import Reply, Unloaded, View
+from holdfast.domain.errors import Action, Code, Refusal, WayOut
+from holdfast.domain.ids import Mint
+from holdfast.domain.service_time import is_tick_due, moment, tick
+from holdfast.store.port import CommitUnknown, Conflict, Store, StoreFull, StoreUnavailable, Transaction
+
+log = logging.getLogger(__name__)
+
+Outcome = Reply | Refusal
+
+LOAD_ROUNDS_MAX = 4
+"""Rounds of locking until no command needs a further row. Two are usual where one row leads to another; more means that
+others changed the references meanwhile, and then the commands are tried again one by one."""
+
+ALONE_TRIES_MAX = 8
+"""Tries of a single command against other writers before it is refused as busy. Each lost try means that another
+command got through, so eight in a row take more writers than nodes are likely to have."""
+
+
+class _Unsettled(Exception):
+    """The rows that a batch needs kept leading to others while they were being locked."""
+
+
+def run_batch(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list[Outcome]:
+    """Carry out a batch and answer each of its commands, in order; on return, what was kept is durable.
+
+    A refusal or a bug in one command discards that command's changes only. A conflict with another writer makes the
+    batch run again one command at a time, so that one bad command never fails its neighbours.
+    Raises: CommitUnknown with is_fatal where the store must not be written to any more.
+    """
+    try:
+        return _attempt(store, envelopes, mint=mint)
+    except (Conflict, _Unsettled):
+        if len(envelopes) <= 1:
+            return [_alone(store, envelope, mint=mint) for envelope in envelopes]
+        return [run_batch(store, [envelope], mint=mint)[0] for envelope in envelopes]
+    except StoreFull:
+        if len(envelopes) > 1:
+            return [run_batch(store, [envelope], mint=mint)[0] for envelope in envelopes]
+        return [_storage_full() for _ in envelopes]
+    except StoreUnavailable:
+        return [_unavailable() for _ in envelopes]
+    except CommitUnknown as unknown:
+        if unknown.is_fatal:
+            raise
+        return [outcome_unknown() for _ in envelopes]
+
+
+def outcome_unknown() -> Refusal:
+    """What is answered where the store did not say whether it committed."""
+    return Refusal(Code.OUTCOME_UNKNOWN, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
+
+
+def _alone(store: Store, envelope: Envelope, *, mint: Mint) -> Outcome:
+    for _ in range(ALONE_TRIES_MAX):
+        try:
+            return _attempt(store, [envelope], mint=mint)[0]
+        except (Conflict, _Unsettled):
+            continue
+        except StoreFull:
+            return _storage_full()
+        except StoreUnavailable:
+            return _unavailable()
+        except CommitUnknown as unknown:
+            if unknown.is_fatal:
+                raise
+            return outcome_unknown()
+    return Refusal(Code.BUSY, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
+
+
+def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list[Outcome]:
+    """One try at the batch as a whole.
+
+    Where a command finds that it needs a row that was not named, a store that locks everything loads it there and then.
+    On any other store the batch begins again with that row named, so that all rows are locked in one pass in one order
+    and no two nodes wait for each other in a circle.
+    """
+    needs = dict.fromkeys(need for envelope in envelopes for need in _needs(envelope))
+    for _ in range(LOAD_ROUNDS_MAX):
+        view = View(mint)
+        transaction = store.begin()
+        try:
+            transaction.load(needs, view)
+            if store.locks_everything:
+                view.load_later_with(transaction.load)
+            _read_clock(transaction, view)
+            outcomes, missing = _decide_all(envelopes, view)
+            if not missing:
+                _finish(transaction, view)
+                return outcomes
+        except BaseException:
+            transaction.rollback()
+            raise
+        transaction.rollback()
+        needs.update(dict.fromkeys(missing))
+    raise _Unsettled
+
+
+def _finish(transaction: Transaction, view: View) -> None:
+    changes = view.changes()
+    if not changes:
+        transaction.rollback()
+        return
+    transaction.save(changes, recorded_at_ms=view.now.wall_ms)
+    transaction.commit()
+
+
+def _needs(envelope: Envelope) -> list[Need]:
+    needs = list(envelope.command.needs(envelope.actor))
+    if envelope.idempotency is not None:
+        needs.append(Key(IdempotencyRecord, (envelope.idempotency.id,)))
+    return needs
+
+
+def _read_clock(transaction: Transaction, view: View) -> None:
+    """Give the view its present, ticking the store's clock where that is due."""
+    state, now_at_ms = transaction.clock(is_tick=False)
+    if is_tick_due(state, now_at_ms=now_at_ms):
+        state, now_at_ms = transaction.clock(is_tick=True)
+        ticked = tick(state, now_at_ms=now_at_ms)
+        view.set_service(state, after=ticked)
+        state = ticked
+    view.service = state
+    view.now = moment(state, now_at_ms=now_at_ms)
+
+
+def _decide_all(envelopes: Sequence[Envelope], view: View) -> tuple[list[Outcome], list[Need]]:
+    """Every command's answer, its changes left in the view; or the needs that were found to be missing."""
+    outcomes: list[Outcome] = []
+    missing: list[Need] = []
+    for envelope in envelopes:
+        view.begin(actor=envelope.actor, correlation_id=envelope.correlation_id, entropy=envelope.entropy)
+        try:
+            outcomes.append(_decide(envelope, view))
+            view.keep()
+        except Unloaded as unloaded:
+            view.drop()
+            missing += unloaded.needs
+        except Refusal as refusal:
+            view.drop()
+            outcomes.append(refusal)
+        except Exception:
+            view.drop()
+            log.exception("command_failed command=%s", type(envelope.command).__name__)
+            outcomes.append(Refusal(Code.INTERNAL))
+    return outcomes, missing
+
+
+def _decide(envelope: Envelope, view: View) -> Reply:
+    """Decide, unless the same request was carried out before; then give that answer again."""
+    if envelope.idempotency is None:
+        return envelope.command.decide(view)
+    record = view.get(IdempotencyRecord, envelope.idempotency.id)
+    if record is not None:
+        return _replayed(record, request_sha256=envelope.idempotency.request_sha256)
+    reply = envelope.command.decide(view)
+    view.put(
+        IdempotencyRecord(
+            id=envelope.idempotency.id,
+            account_id=envelope.actor.account_id,
+            request_sha256=envelope.idempotency.request_sha256,
+            created=reply.created,
+            is_secret=reply.is_secret,
+            reply_json="{}" if reply.is_secret else json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")),
+            created_at_ms=view.now.wall_ms,
+        )
+    )
+    return reply
+
+
+def _replayed(record: IdempotencyRecord, *, request_sha256: str) -> Reply:
+    if record.request_sha256 != request_sha256:
+        raise Refusal(Code.IDEMPOTENCY_KEY_REUSED, ways_out=(WayOut(Action.REPEAT_WITH_NEW_KEY),))
+    if record.is_secret:
+        raise Refusal(Code.SECRET_ALREADY_SHOWN, ways_out=(WayOut(Action.CREATE_KEY),))
+    return Reply(json.loads(record.reply_json), created=record.created, is_replay=True)
+
+
+def _storage_full() -> Refusal:
+    return Refusal(Code.STORAGE_FULL, retry_after_ms=5_000, ways_out=(WayOut(Action.FREE_SPACE),))
+
+
+def _unavailable() -> Refusal:
+    return Refusal(Code.UNAVAILABLE, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))

@@ -1,0 +1,247 @@
+"""The command as the runner sees it: started through the keeper, signals passed on, its stops and its end noticed.
+
+POSIX only. One object per process: it takes over the signal handlers of the runner.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from holdfast.runner import keeper
+from holdfast.runner.schedule import LapseTimes
+
+PASSED_ON = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGWINCH,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+)
+"""What the runner gives to the command when it alone got it."""
+
+UNTOUCHABLE = (signal.SIGKILL, signal.SIGSTOP)
+
+
+class Started(NamedTuple):
+    """The command runs."""
+
+    pid: int
+
+
+class NotExecuted(NamedTuple):
+    """The system refused to execute the command."""
+
+    error_number: int
+
+
+class Exited(NamedTuple):
+    """The command's main process ended. status: as waitpid gave it."""
+
+    status: int
+
+
+class Lapsed(NamedTuple):
+    """The keeper is stopping the command, because its strict lease is about to be over."""
+
+
+class Leftovers(NamedTuple):
+    """The command ended and left processes behind, which are being stopped."""
+
+    count: int
+
+
+class Gone(NamedTuple):
+    """Nothing is left of the command. is_keeper_lost: because the keeper died, and everything was killed."""
+
+    is_keeper_lost: bool
+
+
+class Woken(NamedTuple):
+    """This process was stopped and goes on."""
+
+
+class Poked(NamedTuple):
+    """Another thread has something to say."""
+
+
+Event = Started | NotExecuted | Exited | Lapsed | Leftovers | Gone | Woken | Poked
+
+
+class KeptCommand:
+    """A command under its keeper."""
+
+    def __init__(
+        self, argv: Sequence[str], environ: Mapping[str, str], *, stop_grace_seconds: float, leaves_background: bool
+    ) -> None:
+        """Start the keeper, which starts the command.
+
+        Raises: OSError when this system refuses.
+        """
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        ours, theirs = socket.socketpair()
+        # No signal may come between taking over the handlers and having a keeper to tell.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            ignored = self._take_over_signals()
+            keeper.become_subreaper()
+            os.set_inheritable(theirs.fileno(), True)
+            # Descriptors that the shell opened for the command reach it; those of this process are not inheritable.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno())],
+                close_fds=False,
+                restore_signals=False,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            theirs.close()
+        self.pid = self._process.pid
+        self._socket = ours
+        self._channel = keeper.Channel(ours.fileno())
+        spec = keeper.Spec(
+            argv=list(argv),
+            environ=dict(environ),
+            ignored=[int(number) for number in ignored],
+            blocked=[int(number) for number in blocked],
+            leaves_background=leaves_background,
+            stop_grace_seconds=stop_grace_seconds,
+            runner_pid=os.getpid(),
+            site="" if keeper.IS_LINUX else _site(),
+        )
+        self._channel.send(**spec._asdict())
+
+    def poke(self) -> None:
+        """Have `wait` return soon; from any thread."""
+        try:
+            os.write(self._wake_write, b"\0")
+        except BlockingIOError:
+            pass
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Ask every process of the command to end, and kill after the grace what did not."""
+        self._channel.send(do="stop", grace_seconds=grace_seconds)
+
+    def renew(self, times: LapseTimes) -> None:
+        """Tell the keeper until when a strict lease lasts; it stops the command by itself when it hears no more."""
+        self._channel.send(do="lease", term_at=times.term_at, kill_at=times.kill_at)
+
+    def wait(self) -> list[Event]:
+        """What has happened, after waiting until something has; `Gone` or `NotExecuted` is the last of all."""
+        readable, _, _ = select.select([self._socket, self._wake_read], [], [])
+        events: list[Event] = []
+        # Signals first: whether the group got them is known by what the keeper has pending at this time.
+        if self._wake_read in readable:
+            events += self._pass_on(os.read(self._wake_read, 4096))
+        if self._socket in readable:
+            messages = self._channel.receive()
+            if messages is None:
+                self._bury()
+                return [*events, Gone(is_keeper_lost=True)]
+            for message in messages:
+                events += self._understand(message)
+        return events
+
+    def _pass_on(self, woken_by: bytes) -> list[Event]:
+        events: list[Event] = []
+        for number in woken_by:
+            if number == 0:
+                events.append(Poked())
+            elif number in PASSED_ON:
+                self._channel.send(do="signal", number=number)
+                if number == signal.SIGCONT:
+                    events.append(Woken())
+        return events
+
+    def _understand(self, message: dict[str, Any]) -> list[Event]:
+        match message["event"]:
+            case "started":
+                _let_go_of_streams()
+                return [Started(message["pid"])]
+            case "not_executed":
+                self._process.wait()
+                return [NotExecuted(message["error_number"])]
+            case "exited":
+                return [Exited(message["status"])]
+            case "stopped":
+                self._stop_like(message["number"])
+                return [Woken()]
+            case "lapsed":
+                return [Lapsed()]
+            case "leftovers":
+                return [Leftovers(message["count"])]
+            case "gone":
+                self._process.wait()
+                return [Gone(is_keeper_lost=False)]
+        return []
+
+    def _stop_like(self, number: int) -> None:
+        """Stop as the command stopped, so that the shell takes the terminal back; returns when woken."""
+        if number in UNTOUCHABLE:
+            os.kill(os.getpid(), number)
+        else:
+            handler = signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            signal.signal(number, handler)
+        self._channel.send(do="awake")
+
+    def _bury(self) -> None:
+        """The keeper was killed, and the command with it: its orphans came to this process, which kills them."""
+        tree = keeper.tree_of(os.getpid())
+        keeper.kill_tree(tree, reap=_reap)
+        self._process.poll()
+
+    def _take_over_signals(self) -> list[signal.Signals]:
+        """Note signals instead of obeying them; those that the command is to ignore as well."""
+        ignored = [
+            number
+            for number in signal.valid_signals()
+            if isinstance(number, signal.Signals)
+            and number not in (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these two by itself.
+            and signal.getsignal(number) is signal.SIG_IGN
+        ]
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in PASSED_ON:
+            if number not in ignored:
+                signal.signal(number, _note)
+        # A line of the runner on standard error must not stop a job in the background.
+        for number in (signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
+        return ignored
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    """The wake-up descriptor has the number already."""
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def _let_go_of_streams() -> None:
+    """Standard input and output belong to the command alone; their other ends see when it closes them."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _site() -> str:
+    import psutil
+
+    return str(Path(psutil.__file__).parent.parent)

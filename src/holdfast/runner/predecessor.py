@@ -1,0 +1,70 @@
+"""What the session before this one left: told to the user in a few lines, given to the command in a file."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast.client.api import Json
+from holdfast.runner.messages import printable
+
+VARIABLE = "HOLDFAST_LAST_CHECKPOINT"
+"""The environment variable that names the file; it is not set where nothing was left."""
+
+NEXT_ACTIONS_SHOWN_MAX = 5
+
+
+def left_behind(reply: Mapping[str, Json]) -> dict[str, Json] | None:
+    """What a start's reply says of the session before: its id, last checkpoint and last handoff; None: nothing."""
+    checkpoint, handoff = reply.get("last_checkpoint"), reply.get("last_handoff")
+    predecessor = reply.get("took_over_from")
+    if checkpoint is None and handoff is None and predecessor is None:
+        return None
+    if predecessor is None:
+        predecessor = _field(checkpoint, "session_id") or _field(handoff, "session_id")
+    return {"session_id": predecessor, "last_checkpoint": checkpoint, "last_handoff": handoff}
+
+
+def describe(left: Mapping[str, Json], *, was_taken_over: bool) -> list[str]:
+    """Lines for the user; every text in them came from somebody else and is made harmless."""
+    name = printable(str(left["session_id"] or "an earlier session"))
+    checkpoint, handoff = left["last_checkpoint"], left["last_handoff"]
+    lines = [f"took over from {name}"] if was_taken_over else []
+    if checkpoint is not None:
+        summary = _field(checkpoint, "summary")
+        lines.append(f"its last checkpoint: {printable(str(summary))}" if summary else "it left a checkpoint")
+        lines += _next_actions(checkpoint)
+    elif was_taken_over:
+        lines.append("it left no checkpoint")
+    if handoff is not None:
+        summary = _field(handoff, "summary")
+        lines.append(f"its handoff: {printable(str(summary))}" if summary else "it left a handoff")
+    if lines and not was_taken_over:
+        lines.insert(0, f"the last session here was {name}")
+    return lines
+
+
+def write_file(left: Mapping[str, Json]) -> Path:
+    """A new file with what was left, as JSON, mode 0600; whoever calls this removes it.
+
+    Raises: OSError.
+    """
+    descriptor, name = tempfile.mkstemp(prefix="holdfast-checkpoint-", suffix=".json")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(left, file)
+        file.write("\n")
+    return Path(name)
+
+
+def _next_actions(checkpoint: Json) -> list[str]:
+    actions = checkpoint.get("next_actions") if isinstance(checkpoint, dict) else None
+    if not isinstance(actions, list):
+        return []
+    lines = [f"next: {printable(str(action))}" for action in actions[:NEXT_ACTIONS_SHOWN_MAX]]
+    more = len(actions) - len(lines)
+    return [*lines, f"next: {more} more"] if more > 0 else lines
+
+
+def _field(document: Json, name: str) -> Json:
+    return document.get(name) if isinstance(document, dict) else None

@@ -1,0 +1,358 @@
+"""`holdfast run`: the session's whole way around one command, from the first request to the last.
+
+This module puts the parts in order. The rules are in `session`, `schedule` and `exits`; the processes in `keeper` and
+`kept_command`.
+"""
+
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
+from holdfast.client.credentials import Credentials, CredentialsInvalid, find_credentials, normalise_url
+from holdfast.client.directories import data_directory, machine_id
+from holdfast.client.spool import Entry, Spool, SpoolFull, this_process
+from holdfast.runner import heartbeat, predecessor, progress, session
+from holdfast.runner.exits import CommandEnd, ExitCode, end_of, reason_of
+from holdfast.runner.keeper import steady_seconds
+from holdfast.runner.messages import printable, say
+from holdfast.runner.schedule import Pace, lapse_times, request_seconds, retry_delay
+from holdfast.runner.scopes import scope_here
+from holdfast.runner.session import Session, StartRequest, Stopped
+
+START_SECONDS_MAX = 5.0
+"""How long a command waits for the answer to its start when it may run without one."""
+
+ANSWER_SECONDS_MAX = 20.0
+"""How long a command waits that may not run without an answer."""
+
+END_SECONDS_MAX = 5.0
+"""How long the runner waits for the server to hear the end, before it leaves that to the spool."""
+
+JOIN_SECONDS_MAX = 1.0
+"""How long the runner waits for a beat that is under way when the command ends."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user asked for.
+
+    agent, scope: None: found out here. take_over_reason: None: nothing is taken over.
+    leaves_background: what the command left running may stay.
+    """
+
+    command: tuple[str, ...]
+    agent: str | None
+    scope: str | None
+    is_exclusive: bool
+    take_over_reason: str | None
+    is_strict: bool
+    pace: Pace
+    stop_grace_seconds: float
+    leaves_background: bool
+
+    @property
+    def needs_answer(self) -> bool:
+        """Whether the command must not run before the server has said yes."""
+        return self.is_exclusive or self.is_strict or self.take_over_reason is not None
+
+
+class NotStarted(Exception):
+    """The command must not be run."""
+
+    def __init__(self, code: ExitCode, *lines: str) -> None:
+        super().__init__(*lines)
+        self.code = code
+        self.lines = lines
+
+
+class Attempt(NamedTuple):
+    """What came of the start. session: None: the server has not answered. first_at: steady seconds before it was sent."""
+
+    session: Session | None
+    first_at: float
+    is_replayed: bool
+
+
+def run(options: RunOptions, *, environ: Mapping[str, str]) -> CommandEnd:
+    """Run the command inside a session; how the runner is to end.
+
+    It takes over this process's signals and standard streams, so nothing else can be done with the process after it.
+    """
+    try:
+        if sys.platform == "win32":
+            raise NotStarted(ExitCode.CANNOT_RUN, "holdfast run needs Linux or macOS; on Windows, use it inside WSL.")
+        return _run(options, environ)
+    except NotStarted as refusal:
+        for line in refusal.lines:
+            say(line)
+        return CommandEnd(refusal.code, None)
+
+
+def _run(options: RunOptions, environ: Mapping[str, str]) -> CommandEnd:
+    credentials = _credentials(options, environ)
+    data_dir = data_directory(environ)
+    request = _start_request(options, environ, data_dir)
+    api = _api(credentials, options)
+    attempt = _start(api, request, options)
+    recorder = _Recorder(api, request, Spool(data_dir / "spool", tell=say), attempt.session)
+    try:
+        recorder.open()
+        return _Run(options, environ, api, request, attempt, recorder).carry_out()
+    except KeyboardInterrupt:
+        end = CommandEnd(None, 2)
+        recorder.close(end, None)
+        return end
+
+
+def _credentials(options: RunOptions, environ: Mapping[str, str]) -> Credentials:
+    try:
+        return find_credentials(environ)
+    except CredentialsInvalid as exc:
+        if options.needs_answer:
+            raise NotStarted(ExitCode.NOT_PERMITTED, f"no key: {exc}") from exc
+        say(f"WARNING: no key: {exc}")
+        url = find_credentials({**environ, "HOLDFAST_KEY": "none"}).url
+        return Credentials(url, None)
+
+
+def _api(credentials: Credentials, options: RunOptions) -> Api:
+    try:
+        return Api(credentials.url, credentials.key, timeout_seconds=request_seconds(options.pace))
+    except ValueError as exc:
+        raise NotStarted(ExitCode.NOT_PERMITTED, str(exc)) from exc
+
+
+def _start_request(options: RunOptions, environ: Mapping[str, str], data_dir: Path) -> StartRequest:
+    try:
+        machine = machine_id(data_dir, environ=environ)
+        directory = str(Path.cwd())
+    except OSError as exc:
+        raise NotStarted(ExitCode.CANNOT_RUN, f"cannot work here: {exc}") from exc
+    return session.start_request(
+        scope=scope_here(options.scope, machine_id=machine, environ=environ),
+        agent=(options.agent or Path(options.command[0]).name)[: session.NAME_CHARS_MAX],
+        machine_id=machine,
+        pace=options.pace,
+        is_strict=options.is_strict,
+        is_exclusive=options.is_exclusive,
+        take_over_reason=options.take_over_reason,
+        meta=session.meta_of(options.command, directory=directory, hostname=socket.gethostname(), pid=os.getpid()),
+        started_at_seconds=time.time(),
+    )
+
+
+# ---------------------------------------------------------------- the start
+
+
+def _start(api: Api, request: StartRequest, options: RunOptions) -> Attempt:
+    """Ask for the session, once, or until there is an answer where the command needs one.
+
+    Raises: NotStarted.
+    """
+    first_at = steady_seconds()
+    deadline = first_at + (ANSWER_SECONDS_MAX if options.needs_answer else 0)
+    failures = 0
+    while True:
+        try:
+            begun, is_replayed = session.start(api, request, timeout_seconds=START_SECONDS_MAX)
+        except Unreachable as exc:
+            failures += 1
+            asked = exc.retry_after_seconds if isinstance(exc, Unavailable) else None
+            delay = retry_delay(failures, options.pace, draw=0.5, asked_seconds=asked)
+            if steady_seconds() + delay < deadline:
+                time.sleep(delay)
+                continue
+            _tell_away(exc, options)
+        except ApiRefusal as refusal:
+            _tell_refused(refusal, options)
+        else:
+            return Attempt(begun, first_at, is_replayed)
+        return Attempt(None, first_at, is_replayed=False)
+
+
+def _tell_away(exc: Unreachable, options: RunOptions) -> None:
+    if options.needs_answer:
+        raise NotStarted(
+            ExitCode.SERVER_AWAY,
+            printable(str(exc)),
+            "The command was not run: --exclusive, --take-over and --strict need an answer first.",
+        ) from exc
+    say(f"{printable(str(exc))}; the command runs, and its session is reported when the server is back.")
+
+
+def _tell_refused(refusal: ApiRefusal, options: RunOptions) -> None:
+    """Say why there is no session, and go on only where the reason lies with the key, the pace or the server."""
+    sentence = f"{printable(refusal.detail)} ({printable(refusal.code)})"
+    is_key_refused = refusal.status in (401, 403)
+    if not is_key_refused and refusal.status in (400, 409, 413, 422, 428):
+        raise NotStarted(
+            ExitCode.START_REFUSED,
+            f"the server refuses this session: {sentence}",
+            *[f"  {line}" for line in _ways_out(refusal)],
+            "The command was not run.",
+        ) from refusal
+    if options.needs_answer:
+        code = ExitCode.NOT_PERMITTED if is_key_refused else ExitCode.SERVER_AWAY
+        raise NotStarted(code, f"the server refuses this session: {sentence}", "The command was not run.") from refusal
+    say(f"WARNING: the server refuses this session: {sentence}.")
+    say("The command runs, but nobody sees it and nothing protects its scope.")
+    if is_key_refused:
+        say("Set HOLDFAST_KEY, or start the server once on this machine: it leaves a key where it is found.")
+
+
+def _ways_out(refusal: ApiRefusal) -> list[str]:
+    """What the server says can be done, and how that is done here."""
+    lines = [printable(_sentence(item)) for name in ("errors", "ways_out") for item in _items(refusal.problem, name)]
+    match refusal.code:
+        case "scope_lapsed":
+            lines.append('To go on with its work: holdfast run --take-over "why" -- COMMAND')
+        case "lease_held":
+            lines.append("Wait until it ends, or see who it is: holdfast ps")
+    return lines
+
+
+def _items(problem: Mapping[str, Json], name: str) -> list[Json]:
+    items = problem.get(name)
+    return items[:10] if isinstance(items, list) else []
+
+
+def _sentence(item: Json) -> str:
+    if isinstance(item, dict):
+        return ", ".join(f"{name}: {value}" for name, value in item.items() if value is not None)
+    return str(item)
+
+
+# ---------------------------------------------------------------- the record of the run
+
+
+class _Recorder:
+    """The run's entry in the spool, and the server's knowledge of it."""
+
+    def __init__(self, api: Api, request: StartRequest, spool: Spool, begun: Session | None) -> None:
+        self.session = begun
+        self._api = api
+        self._spool = spool
+        self._is_spooled = False
+        self._entry = Entry(
+            client_session_id=request.client_session_id,
+            url=api.url,
+            idempotency_key=session.new_idempotency_key(),
+            runner=this_process(),
+            report=request.report,
+            session_id=begun.id if begun else None,
+        )
+
+    def open(self) -> None:
+        """Make the run's existence durable before its command starts, and tell the server of earlier runs."""
+        try:
+            self._spool.open(self._entry)
+            self._is_spooled = True
+        except (OSError, SpoolFull) as exc:
+            say(f"WARNING: this run will be lost if the server is away when it ends: {exc}")
+        if self.session is not None:
+            threading.Thread(target=self._spool.deliver, args=(self._api,), daemon=True).start()
+
+    def begin(self, begun: Session) -> None:
+        """The server has the session now."""
+        self.session = begun
+        self._entry = replace(self._entry, session_id=begun.id)
+        self._keep()
+
+    def touch(self) -> None:
+        """The run is alive."""
+        if self._is_spooled:
+            self._spool.touch(self._entry.client_session_id)
+
+    def close(self, end: CommandEnd, stopped: Stopped | None, *, failure: str | None = None) -> None:
+        """Tell the server how it ended; what cannot be told in time stays in the spool.
+
+        failure: the reason of the failure, where it is not how the command ended.
+        """
+        client_session_id = self._entry.client_session_id
+        if stopped is Stopped.SESSION_LOST:
+            if self._is_spooled:
+                self._spool.remove(client_session_id)
+            return
+        told = session.end_of_run(self.session, end, stopped, ended_at_seconds=time.time())
+        if failure is not None and told.call is not None:
+            told = replace(told, call=told.call._replace(body={**told.call.body, "reason": failure}))
+        self._entry = replace(self._entry, end=told)
+        self._keep()
+        self._spool.deliver_one(self._api, self._entry, timeout_seconds=END_SECONDS_MAX)
+
+    def _keep(self) -> None:
+        if self._is_spooled:
+            try:
+                self._spool.replace(self._entry)
+            except OSError as exc:
+                say(f"WARNING: cannot write the spool: {exc}")
+
+
+# ---------------------------------------------------------------- the run itself
+
+
+class _Run:
+    """The command, its beats, and what each has to do with the other."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        environ: Mapping[str, str],
+        api: Api,
+        request: StartRequest,
+        attempt: Attempt,
+        recorder: _Recorder,
+    ) -> None:
+        self._options = options
+        self._environ = environ
+        self._api = api
+        self._request = request
+        self._attempt = attempt
+        self._recorder = recorder
+        self._notices: queue.SimpleQueue[heartbeat.Notice] = queue.SimpleQueue()
+        self._stopped: Stopped | None = None
+        self._lines_at_end: list[str] = []
+        self._end: CommandEnd | None = None
+        self._is_keeper_lost = False
+
+    def carry_out(self) -> CommandEnd:
+        """Run the command to its end; how the runner is to end."""
+        from holdfast.runner.kept_command import KeptCommand
+        from holdfast.runner.terminal import Terminal
+
+        left = predecessor.left_behind(self._attempt.session.reply) if self._attempt.session else None
+        file = self._present(left)
+        terminal = Terminal()
+        try:
+            self._command = KeptCommand(
+                self._options.command,
+                command_environ(self._environ, url=self._api.url, begun=self._attempt.session, checkpoint=file),
+                stop_grace_seconds=self._options.stop_grace_seconds,
+                leaves_background=self._options.leaves_background,
+            )
+        except OSError as exc:
+            end = CommandEnd(ExitCode.CANNOT_RUN, None)
+            self._recorder.close(end, None, failure=f"the keeper could not be started: {exc}")
+            raise NotStarted(ExitCode.CANNOT_RUN, f"the command's keeper could not be started: {exc}") from exc
+        self._beats = self._start_beats()
+        failure = self._follow()
+        self._beats.end()
+        self._beats.join(JOIN_SECONDS_MAX)
+        self._hear()
+        end = self._end or CommandEnd(None, 9)
+        if self._stopped is not None or end.signal_number is not None:
+            terminal.restore()
+        if file is not None:
+            file.unlink(missing_ok=True)
+        for line in self._lines_at_end:
+            say(line)
+        self._recorder.close(end, self._stopped, failure=failure)
+        return self._exit_as(end)

@@ -1,0 +1,113 @@
+"""What the engine asks of a store, and what a store may answer other than rows.
+
+One port, three implementations: SQLite, PostgreSQL, and plain dicts (`holdfast.testing`), which has no lists.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.rows import Key, Members, Need, Row
+from holdfast.commands.view import Changes, View
+from holdfast.domain.events import Event
+from holdfast.domain.ids import AccountId
+from holdfast.domain.service_time import ServiceState
+
+
+class Conflict(Exception):
+    """Another writer was in the way; nothing was written, and the batch may be tried again."""
+
+
+class StoreFull(Exception):
+    """There is no room to write; nothing was written."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be reached, and nothing was written."""
+
+
+class CommitUnknown(Exception):
+    """The store was asked to commit and did not say whether it did.
+
+    is_fatal: it must not be written to again before it was opened anew.
+    """
+
+    def __init__(self, *, is_fatal: bool) -> None:
+        super().__init__("the outcome of a commit is unknown")
+        self.is_fatal = is_fatal
+
+
+class SchemaMismatch(Exception):
+    """The database has a schema that this release does not serve; the message says what to do."""
+
+
+class StoreInUse(Exception):
+    """Another process writes to this SQLite file; the message says which."""
+
+
+class Transaction(Protocol):
+    """One transaction of the writer. Rows that it loads stay as they are until it ends."""
+
+    def load(self, needs: Iterable[Need], view: View) -> None:
+        """Lock the rows and put them into the view, all in one pass in the order of tables and keys."""
+        ...
+
+    def clock(self, *, is_tick: bool) -> tuple[ServiceState, int]:
+        """The service state and the store's wall clock (epoch ms), read now; locked if it is to be ticked."""
+        ...
+
+    def save(self, changes: Changes, *, recorded_at_ms: int) -> None:
+        """Write everything, events last, numbered. Raises: Conflict, StoreFull."""
+        ...
+
+    def commit(self) -> None:
+        """Make it last. Raises: Conflict, StoreFull, CommitUnknown."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo everything and let go of every lock."""
+        ...
+
+
+class Store(Protocol):
+    """A database that one engine writes to and any number of readers read.
+
+    locks_everything: a transaction keeps every other writer out from its beginning on, so further rows can be loaded
+    at any time; otherwise all rows have to be locked in one pass.
+    """
+
+    locks_everything: bool
+
+    def begin(self) -> Transaction:
+        """Begin a transaction of the writer. Only ever called from one thread. Raises: StoreUnavailable."""
+        ...
+
+    def get(self, key: Key) -> Row | None:
+        """A committed row. Reads do not pass through the engine and may come from any thread."""
+        ...
+
+    def find(self, members: Members) -> list[Row]:
+        """The committed members of a set, newest first."""
+        ...
+
+    def page(self, request: ListRequest) -> ListPage:
+        """One page of a list."""
+        ...
+
+    def events_after(
+        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
+    ) -> list[Event]:
+        """Events of an account with a higher number, in order."""
+        ...
+
+    def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
+        """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
+        ...
+
+    def service_clock(self) -> tuple[ServiceState, int]:
+        """The service state and the wall clock as a reader sees them."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every connection and lock."""
+        ...

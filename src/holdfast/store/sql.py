@@ -1,0 +1,155 @@
+"""Statements made from the descriptions in `commands.rows` and `commands.lists`, for both dialects.
+
+What differs between the dialects is a placeholder and how many rows go into one statement; the stores see to the latter.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from holdfast.commands.lists import ListRequest, Operator
+from holdfast.commands.rows import TABLES, Members, Row, SetSpec, Table, Value
+
+
+class Dialect(NamedTuple):
+    """placeholder: one bound value. contains: an expression that is true where one text holds another."""
+
+    placeholder: str
+    contains: str
+
+
+SQLITE = Dialect("?", "instr(lower({column}), lower({value})) > 0")
+POSTGRES = Dialect("%s", "position(lower({value}) in lower({column})) > 0")
+
+
+@cache
+def column_types(table: Table) -> dict[str, type]:
+    """The plain Python type of every column: str, int or bool, whatever it is called and whether or not it may be null."""
+    return {name: _plain(hint) for name, hint in get_type_hints(table.row_type).items()}
+
+
+def _plain(hint: Any) -> type:
+    if get_origin(hint) in (Union, type(int | None)):
+        hint = next(each for each in get_args(hint) if each is not type(None))
+    hint = getattr(hint, "__supertype__", hint)
+    for plain in (bool, int, str):
+        if issubclass(hint, plain):
+            return plain
+    raise TypeError(f"no column type for {hint}")
+
+
+@cache
+def bool_positions(table: Table) -> tuple[int, ...]:
+    """Where the columns stand that SQLite gives back as 0 and 1."""
+    types = column_types(table)
+    return tuple(position for position, name in enumerate(table.columns) if types[name] is bool)
+
+
+def columns(table: Table, *, alias: str | None = None) -> str:
+    """The columns of a table, for a select."""
+    return ", ".join(table.columns if alias is None else [f"{alias}.{name}" for name in table.columns])
+
+
+def where_key(table: Table, dialect: Dialect) -> str:
+    """The condition that names one row by its key."""
+    return " and ".join(f"{name} = {dialect.placeholder}" for name in table.key)
+
+
+def select_members(spec: SetSpec, dialect: Dialect) -> str:
+    """The rows of one set, newest first."""
+    table = TABLES[spec.row_type]
+    equals = " and ".join(f"{name} = {dialect.placeholder}" for name in spec.equals)
+    return f"select {columns(table)} from {table.name} where {equals} order by {spec.order} desc limit {spec.limit}"
+
+
+def changed_columns(before: Row, after: Row) -> tuple[int, ...]:
+    """The positions at which two versions of a row differ."""
+    return tuple(
+        position for position, (old, new) in enumerate(zip(before, after, strict=True)) if old is not new and old != new
+    )
+
+
+def update_one(table: Table, positions: tuple[int, ...], dialect: Dialect) -> str:
+    """Write some columns of one row: the new values are bound first, then the key."""
+    assignments = ", ".join(f"{table.columns[position]} = {dialect.placeholder}" for position in positions)
+    return f"update {table.name} set {assignments} where {where_key(table, dialect)}"
+
+
+def insert_one(table: Table, dialect: Dialect) -> str:
+    """Write a new row, all columns bound in order."""
+    places = ", ".join([dialect.placeholder] * len(table.columns))
+    return f"insert into {table.name} ({columns(table)}) values ({places})"
+
+
+class PageQuery(NamedTuple):
+    """A list's page and its total, as statements with their values."""
+
+    page: str
+    page_values: list[Value]
+    total: str
+    total_values: list[Value]
+
+
+def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
+    """The statements for one page of a list: one row more than asked for, so that the last page is known."""
+    spec = request.spec
+    tables = [TABLES[row_type] for row_type in spec.row_types]
+    first = tables[0]
+    joins = "".join(f" join {table.name} on {table.name}.id = {first.name}.id" for table in tables[1:])
+    conditions = [f"{first.name}.account_id = {dialect.placeholder}"]
+    values: list[Value] = [request.account_id]
+    for name, value in request.filters:
+        alternatives = []
+        for each in spec.filters[name]:
+            column = f"{each.table}.{each.column}"
+            if each.operator == Operator.CONTAINS:
+                alternatives.append(dialect.contains.format(column=column, value=dialect.placeholder))
+            else:
+                alternatives.append(f"{column} {each.operator.value} {dialect.placeholder}")
+            values.append(value)
+        conditions.append("(" + " or ".join(alternatives) + ")")
+    selected = ", ".join(columns(table, alias=table.name) for table in tables)
+    where = " and ".join(conditions)
+    total = f"select count(*) from {first.name}{joins} where {where}"
+    page_values = list(values)
+    order = f"{first.name}.{spec.order}"
+    if request.after is not None:
+        where += f" and {order} {'<' if spec.descending else '>'} {dialect.placeholder}"
+        page_values.append(request.after)
+    direction = " desc" if spec.descending else ""
+    page = f"select {selected} from {first.name}{joins} where {where} order by {order}{direction} limit {request.limit + 1}"
+    return PageQuery(page, page_values, total, values)
+
+
+def is_member_key(table: Table, members: Members) -> bool:
+    """Whether a set is one of this table."""
+    return members.spec.row_type is table.row_type
+
+
+DUE_SESSIONS = """
+select id from (
+  select id, check_due_ms as due from session where check_due_ms is not null and check_due_ms <= {0}
+  union all
+  select id, wake_pending_at_ms from session where wake_pending_at_ms is not null and wake_pending_at_ms <= {0}
+) as due_session
+order by due
+limit {0}
+"""
+
+NEXT_NUMBERS = """
+insert into event_counter (account_id, last_number) values ({0}, {0})
+on conflict (account_id) do update set last_number = event_counter.last_number + excluded.last_number
+returning last_number
+"""
+
+EVENT_FILTERS = {"type": "type", "session_id": "session_id"}
+
+
+def events_query(filters: tuple[str, ...], dialect: Dialect) -> str:
+    """Events after a number, with these filters: account, number, the filters' values and the limit are bound."""
+    table = next(table for table in TABLES.values() if table.name == "event")
+    place = dialect.placeholder
+    narrowed = "".join(f" and {EVENT_FILTERS[name]} = {place}" for name in filters)
+    return (
+        f"select {columns(table)} from event where account_id = {place} and number > {place}{narrowed}"
+        f" order by number limit {place}"
+    )

@@ -1,0 +1,320 @@
+"""SQLite: one file, one writer connection, any number of readers.
+
+WAL with `synchronous=full`, so that what was acknowledged survives a power cut. A lock file keeps a second server off.
+"""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.rows import TABLES, Key, Members, Need, Row, Table, Value
+from holdfast.commands.view import Changes, View
+from holdfast.domain.events import Event
+from holdfast.domain.ids import AccountId
+from holdfast.domain.service_time import ServiceState
+from holdfast.store import sql
+from holdfast.store.clock import ProcessClock
+from holdfast.store.events import numbered
+from holdfast.store.migrating import LEDGER, Migration, pending
+from holdfast.store.pool import Pool
+from holdfast.store.port import CommitUnknown, Conflict, SchemaMismatch, StoreFull, StoreInUse, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long a connection waits for another one's lock. Only backups and other tools ever hold one."""
+
+PRAGMAS = (
+    "pragma journal_mode = wal",
+    "pragma synchronous = full",
+    "pragma foreign_keys = on",
+    "pragma cache_size = -65536",
+    "pragma temp_store = memory",
+)
+
+
+class SqliteStore:
+    """A store in one SQLite file.
+
+    path: the file; it is created, with mode 0600, where there is none.
+    clock: what stands for the wall clock; tests bring their own.
+    """
+
+    locks_everything = True
+
+    def __init__(self, path: Path, *, clock: ProcessClock | None = None) -> None:
+        self._path = path
+        self._clock = clock or ProcessClock()
+        self._lock = _lock(path)
+        try:
+            self._writer = _open(path)
+            for pragma in PRAGMAS:
+                self._writer.execute(pragma)
+            _migrate(self._writer, path, now_ms=self._clock.now_ms())
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._readers: Pool[apsw.Connection] = Pool(self._open_reader, lambda connection: connection.close())
+
+    def begin(self) -> "SqliteTransaction":
+        """Begin a write transaction, which keeps other writers out."""
+        try:
+            self._writer.execute("begin immediate")
+        except apsw.BusyError as error:
+            raise StoreUnavailable from error
+        return SqliteTransaction(self._writer, self._clock)
+
+    def get(self, key: Key) -> Row | None:
+        """A committed row."""
+        with self._readers.connection() as connection:
+            return _load_row(connection, key)
+
+    def find(self, members: Members) -> list[Row]:
+        """The committed members of a set, newest first."""
+        with self._readers.connection() as connection:
+            return _load_members(connection, members)
+
+    def page(self, request: ListRequest) -> ListPage:
+        """One page of a list."""
+        query = sql.page_query(request, sql.SQLITE)
+        tables = [TABLES[row_type] for row_type in request.spec.row_types]
+        with self._readers.connection() as connection:
+            raw = list(connection.execute(query.page, query.page_values))
+            total = next(iter(connection.execute(query.total, query.total_values)))[0] if request.with_total else None
+        rows = [_split(tables, values) for values in raw[: request.limit]]
+        return ListPage(rows, is_last=len(raw) <= request.limit, total=total)
+
+    def events_after(
+        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
+    ) -> list[Event]:
+        """Events of an account with a higher number, in order."""
+        query = sql.events_query(tuple(filters), sql.SQLITE)
+        with self._readers.connection() as connection:
+            found = connection.execute(query, (account_id, number, *filters.values(), limit))
+            return [Event(*values) for values in found]
+
+    def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
+        """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
+        with self._readers.connection() as connection:
+            found = connection.execute(sql.DUE_SESSIONS.format("?"), (service_ms, wall_ms, limit))
+            return [str(session_id) for (session_id,) in found]
+
+    def service_clock(self) -> tuple[ServiceState, int]:
+        """The service state and the wall clock as a reader sees them."""
+        with self._readers.connection() as connection:
+            return _service_state(connection), self._clock.now_ms()
+
+    def close(self) -> None:
+        """Let go of every connection and of the lock."""
+        self._readers.close()
+        self._writer.close()
+        os.close(self._lock)
+
+    def _open_reader(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute("pragma query_only = on")
+        return connection
+
+
+class SqliteTransaction:
+    """One transaction of the writer connection."""
+
+    def __init__(self, connection: apsw.Connection, clock: ProcessClock) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def load(self, needs: Iterable[Need], view: View) -> None:
+        """Put rows and sets into the view; the file's lock covers them all."""
+        for need in needs:
+            if isinstance(need, Key):
+                view.add_row(need, _load_row(self._connection, need))
+            else:
+                view.add_members(need, _load_members(self._connection, need))
+
+    def clock(self, *, is_tick: bool) -> tuple[ServiceState, int]:
+        """The service state and the wall clock."""
+        now_ms = self._clock.tick_ms() if is_tick else self._clock.now_ms()
+        return _service_state(self._connection), now_ms
+
+    def save(self, changes: Changes, *, recorded_at_ms: int) -> None:
+        """Write everything, a statement at a time, in the order of the tables."""
+        try:
+            self._save(changes, recorded_at_ms=recorded_at_ms)
+        except apsw.FullError as error:
+            raise StoreFull from error
+        except apsw.ConstraintError as error:
+            log.warning("constraint_broken error=%s", error)
+            raise Conflict from error
+
+    def _save(self, changes: Changes, *, recorded_at_ms: int) -> None:
+        execute_many = self._connection.executemany
+        inserts: dict[type[Row], list[Row]] = {}
+        for row in changes.inserts:
+            inserts.setdefault(type(row), []).append(row)
+        updates: dict[type[Row], dict[tuple[int, ...], list[tuple[Value, ...]]]] = {}
+        for before, after in changes.updates:
+            positions = sql.changed_columns(before, after)
+            bound = (*[after[position] for position in positions], *_key_values(after))
+            updates.setdefault(type(after), {}).setdefault(positions, []).append(bound)
+        for table in TABLES.values():
+            rows = inserts.get(table.row_type)
+            if rows:
+                rows.sort(key=_key_values)
+                execute_many(_insert(table), rows)
+            for positions, bound_rows in updates.get(table.row_type, {}).items():
+                execute_many(_update(table, positions), bound_rows)
+        for key in changes.deletes:
+            table = TABLES[key.row_type]
+            self._connection.execute(f"delete from {table.name} where {sql.where_key(table, sql.SQLITE)}", key.values)
+        for purge in changes.purges:
+            name = TABLES[purge.row_type].name
+            self._connection.execute(f"delete from {name} where {purge.column} = ?", (purge.value,))
+        if changes.emitted:
+            events = numbered(changes.emitted, last_numbers=self._last_numbers, recorded_at_ms=recorded_at_ms)
+            execute_many(_insert(TABLES[Event]), events)
+
+    def _last_numbers(self, counts: Mapping[str, int]) -> dict[str, int]:
+        query = sql.NEXT_NUMBERS.format("?")
+        return {
+            account_id: next(iter(self._connection.execute(query, (account_id, count))))[0]
+            for account_id, count in sorted(counts.items())
+        }
+
+    def commit(self) -> None:
+        """Make it last, through an fsync of the log."""
+        try:
+            self._connection.execute("commit")
+        except apsw.FullError as error:
+            raise StoreFull from error
+        except apsw.Error as error:
+            # Whether the log reached the disk is not known; after a failed fsync no later one can be trusted either.
+            log.critical("commit_failed error=%s", error)
+            raise CommitUnknown(is_fatal=True) from error
+
+    def rollback(self) -> None:
+        """Undo everything."""
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+
+
+def _lock(path: Path) -> int:
+    """Keep other servers off the file, by an open descriptor. Raises: StoreInUse."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock_path = path.with_name(path.name + ".lock")
+    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StoreInUse(
+            f"{path} is served by another process (pid {holder}). Stop that one, or name another file with --database."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _open(path: Path) -> apsw.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    return connection
+
+
+def _migrate(connection: apsw.Connection, path: Path, *, now_ms: int) -> None:
+    """Bring the schema up to this release's; a file that has data is copied first. Raises: SchemaMismatch."""
+    connection.execute("begin exclusive")
+    try:
+        connection.execute(LEDGER.format(integer="integer"))
+        applied = list(connection.execute("select version, sha256 from schema_migration order by version"))
+        for migration in pending("sqlite", applied):
+            _apply(connection, migration, now_ms=now_ms)
+        if not applied:
+            connection.execute(
+                "insert into service_state (id, last_tick_at_ms, paused_ms, timeline, token_floor) values (1, ?, 0, ?, 0)",
+                (now_ms, os.urandom(8).hex()),
+            )
+    except BaseException as error:
+        connection.execute("rollback")
+        if isinstance(error, apsw.NotADBError):
+            raise SchemaMismatch(f"{path} is not a Holdfast database.") from error
+        raise
+    connection.execute("commit")
+
+
+def _apply(connection: apsw.Connection, migration: Migration, *, now_ms: int) -> None:
+    connection.execute(migration.sql)
+    connection.execute(
+        "insert into schema_migration (version, name, sha256, applied_at_ms) values (?, ?, ?, ?)",
+        (migration.version, migration.name, migration.sha256, now_ms),
+    )
+
+
+def _service_state(connection: apsw.Connection) -> ServiceState:
+    row = _load_row(connection, Key(ServiceState, (1,)))
+    assert isinstance(row, ServiceState)
+    return row
+
+
+@cache
+def _select(table: Table) -> str:
+    return f"select {sql.columns(table)} from {table.name} where {sql.where_key(table, sql.SQLITE)}"
+
+
+@cache
+def _insert(table: Table) -> str:
+    return sql.insert_one(table, sql.SQLITE)
+
+
+@cache
+def _update(table: Table, positions: tuple[int, ...]) -> str:
+    return sql.update_one(table, positions, sql.SQLITE)
+
+
+@cache
+def _select_members(members_of: Any) -> str:
+    return sql.select_members(members_of, sql.SQLITE)
+
+
+def _load_row(connection: apsw.Connection, key: Key) -> Row | None:
+    table = TABLES[key.row_type]
+    values = connection.execute(_select(table), key.values).fetchone()
+    return None if values is None else _row(table, values)
+
+
+def _load_members(connection: apsw.Connection, members: Members) -> list[Row]:
+    table = TABLES[members.spec.row_type]
+    return [_row(table, values) for values in connection.execute(_select_members(members.spec), members.values)]
+
+
+def _row(table: Table, values: tuple[Any, ...]) -> Row:
+    positions = sql.bool_positions(table)
+    if positions:
+        made = list(values)
+        for position in positions:
+            made[position] = made[position] == 1
+        values = tuple(made)
+    row: Row = table.row_type._make(values)  # type: ignore[attr-defined]
+    return row
+
+
+def _split(tables: list[Table], values: tuple[Any, ...]) -> tuple[Row, ...]:
+    """The rows of one joined line."""
+    rows, start = [], 0
+    for table in tables:
+        rows.append(_row(table, values[start : start + len(table.columns)]))
+        start += len(table.columns)
+    return tuple(rows)
+
+
+def _key_values(row: Row) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in TABLES[type(row)].key)
