@@ -118,9 +118,10 @@ class Api:
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float | None = None,
     ) -> Answer:
-        """What the server answers. It is sent again, once, when a kept connection turns out to be closed and sending
-        twice is safe: a method that may be repeated, or an idempotency key.
+        """What the server answers.
 
+        A request is sent again, once, when a kept connection turns out to be closed and sending it twice is safe: its
+        method may be repeated, or it has an idempotency key.
         timeout_seconds: for this request only. Redirects are not followed.
         Raises: Unreachable, Unavailable, ApiRefusal.
         """
@@ -234,6 +235,8 @@ def _exchange(
         sock.settimeout(_left(deadline))
     if response.length:
         raise http.client.IncompleteRead(b"".join(chunks), response.length)
+    # Reading all of it by read1 does not always end the response, and the connection would not be free for the next.
+    response.close()
     return response, b"".join(chunks)
 
 

@@ -1,11 +1,11 @@
 """Whether a process that wrote a file is still the one that runs under its id."""
 
-import os
 import socket
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+_HAS_PROC = sys.platform == "linux"
 _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -40,7 +40,7 @@ def is_running(process: ProcessIdentity) -> bool | None:
 
 def this_place() -> str:
     """Machine, boot and process namespace, joined by `/`."""
-    if sys.platform != "linux":
+    if not _HAS_PROC:
         return f"{socket.gethostname()}//"
     parts = []
     for path in (_MACHINE_ID, _BOOT_ID):
@@ -57,25 +57,13 @@ def this_place() -> str:
 
 def _started(pid: int) -> str | None:
     """When the process with this id started; None: there is no such process, or it is dead and not yet reaped."""
-    if sys.platform == "linux":
+    if _HAS_PROC:
         try:
             text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
         except OSError:
             return None
         fields = text[text.rindex(")") + 2 :].split()
         return None if fields[0] in "ZX" else fields[19]
-    if sys.platform == "win32":
-        return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return _started_by_psutil(pid)
-
-
-def _started_by_psutil(pid: int) -> str | None:
     import psutil
 
     try:

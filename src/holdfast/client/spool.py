@@ -1,8 +1,8 @@
 """Sessions that the server has not heard the end of: one small file each, delivered when the server is back.
 
 An entry is *open* while its runner works and *ended* once it has said how that ended. Every file is written at once or
-not at all; one that cannot be read is set aside in `bad/`, one that the server refuses for good in `refused/`, both with
-a word to the caller. Delivering twice is harmless: each entry carries one idempotency key for all attempts.
+not at all; one that cannot be read is set aside in `bad/`, one that the server refuses for good in `refused/`, both
+with a word to the caller. Delivering twice is harmless: each entry carries one idempotency key for all attempts.
 """
 
 import json
@@ -141,6 +141,20 @@ class Spool:
                 return Delivery(0, 0, 0)
             return self._deliver_all(api)
 
+    def deliver_one(self, api: Api, entry: Entry, *, timeout_seconds: float) -> bool:
+        """Tell the server of one session that has ended; whether it accepted. Otherwise the entry stays."""
+        path = self._path(entry.client_session_id)
+        try:
+            _send(api, entry, timeout_seconds=timeout_seconds)
+        except Unreachable:
+            return False
+        except ApiRefusal as refusal:
+            if refusal.status not in _PASSING_STATUSES and not _may_be_accepted_later(refusal, entry):
+                self._set_aside(path, "refused", f"the server refuses it: {refusal.code}")
+            return False
+        path.unlink(missing_ok=True)
+        return True
+
     def _deliver_all(self, api: Api) -> Delivery:
         delivered = refused = kept = 0
         is_answering = True
@@ -158,7 +172,7 @@ class Spool:
                 kept += 1
             else:
                 try:
-                    _send(api, finished)
+                    _send(api, finished, timeout_seconds=None)
                 except Unreachable:
                     is_answering = False
                     kept += 1
@@ -241,10 +255,12 @@ def _may_be_accepted_later(refusal: ApiRefusal, entry: Entry) -> bool:
     return refusal.status >= 500 or (is_report and refusal.status in _ROUTE_MISSING_STATUSES)
 
 
-def _send(api: Api, entry: Entry) -> None:
+def _send(api: Api, entry: Entry, *, timeout_seconds: float | None) -> None:
     assert entry.end is not None
     call = entry.end.call or Call(REPORT_PATH, report_body(entry.report, entry.end))
-    api.request("POST", call.path, body=call.body, idempotency_key=entry.idempotency_key)
+    api.request(
+        "POST", call.path, body=call.body, idempotency_key=entry.idempotency_key, timeout_seconds=timeout_seconds
+    )
 
 
 def report_body(report: dict[str, Json], end: End) -> dict[str, Json]:

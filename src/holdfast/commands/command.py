@@ -29,6 +29,7 @@ class Envelope(NamedTuple):
 
     entropy: 16 random bytes, from which the command's ids and jitter derive.
     is_beat: it keeps a session alive, and has a reserved share of the queue.
+    weight: how many single commands it counts for. size_bytes: about how much memory it holds while it waits.
     """
 
     command: Command
@@ -37,3 +38,5 @@ class Envelope(NamedTuple):
     correlation_id: str
     idempotency: Idempotency | None = None
     is_beat: bool = False
+    weight: int = 1
+    size_bytes: int = 0

@@ -11,13 +11,13 @@ DAY_MS = 24 * HOUR_MS
 INTEGER_MAX = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""
 
-ID_CHARS_MAX = 200
+ID_CHARS_MAX = 128
 """Ids that callers choose (holder, machine, group …): long enough for a UUID with a prefix, short enough to index."""
 
-SCOPE_CHARS_MAX = 1_000
+SCOPE_BYTES_MAX = 1_000
 """A scope's canonical string: a URL and a path fit; an index entry stays under a B-tree page's limit."""
 
-NAME_CHARS_MAX = 200
+NAME_CHARS_MAX = 128
 """Names and labels that a table shows: agent, venture, repo, branch."""
 
 NOTE_CHARS_MAX = 2_000

@@ -55,6 +55,12 @@ def run_batch(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> lis
         if unknown.is_fatal:
             raise
         return [outcome_unknown() for _ in envelopes]
+    except Exception:
+        # A bug in loading or saving; the transaction was rolled back. Whoever did not cause it gets its answer.
+        log.exception("batch_failed commands=%d", len(envelopes))
+        if len(envelopes) > 1:
+            return [run_batch(store, [envelope], mint=mint)[0] for envelope in envelopes]
+        return [Refusal(Code.INTERNAL) for _ in envelopes]
 
 
 def outcome_unknown() -> Refusal:

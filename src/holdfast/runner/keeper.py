@@ -6,8 +6,8 @@ sides write one JSON object a line. The end of that stream means that the runner
 
 - Linux: the keeper is a subreaper, so what daemonises or calls setsid stays its descendant; the command dies with the
   keeper (PR_SET_PDEATHSIG). Elsewhere psutil finds the tree, and remembers what it has seen of it.
-- It stays in the process group and session of the runner, with every signal blocked but SIGCHLD. A signal that is
-  pending here went to the whole group, so the command has it already; one that only the runner got is passed on.
+- It stays in the process group and session of the runner. A signal that the runner reports and that came here as well
+  went to the whole group, so the command has it already; one that only the runner got is passed on.
 - Nothing here talks to the server, and nothing here prints.
 """
 
@@ -44,6 +44,22 @@ KILL_PASSES_MAX: Final = 3_000
 
 KILL_PAUSE_SECONDS_MAX: Final = 0.2
 
+GROUP_SIGNAL_SECONDS: Final = 2.0
+"""How long after a signal came here the runner's word of it is still expected."""
+
+SAME_SIGNAL_SECONDS: Final = 0.1
+"""How long after that word another one is taken for the same signal: the kernel may give two here as one."""
+
+PASSED_ON: Final = tuple(
+    signal.Signals[name]
+    for name in (
+        *("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM"),
+        *("SIGWINCH", "SIGTSTP", "SIGCONT"),
+    )
+    if hasattr(signal, name)
+)
+"""What the runner gives to the command when it alone got it."""
+
 DESCRIPTOR_MAX: Final = 65_536
 """Descriptors above this are not looked for when the command's are let go of."""
 
@@ -52,21 +68,19 @@ IS_LINUX: Final = sys.platform == "linux"
 if sys.platform == "linux":
 
     def steady_seconds() -> float:
-        """Seconds that no change of the wall clock moves and that go on while the machine sleeps; one clock for all
-        processes."""
+        """Seconds that no clock change moves and that go on while the machine sleeps; the same in all processes."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 elif sys.platform == "darwin":
 
     def steady_seconds() -> float:
-        """Seconds that no change of the wall clock moves and that go on while the machine sleeps; one clock for all
-        processes."""
+        """Seconds that no clock change moves and that go on while the machine sleeps; the same in all processes."""
         return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 else:
 
     def steady_seconds() -> float:
-        """Seconds that no change of the wall clock moves; one clock for all processes."""
+        """Seconds that no clock change moves; the same in all processes."""
         return time.monotonic()
 
 
@@ -221,13 +235,14 @@ def kill_tree(tree: Tree, *, reap: Callable[[], object]) -> bool:
 def become_subreaper() -> None:
     """Have orphaned descendants become children of this process instead of init's; nothing where that is not known."""
     if IS_LINUX:
-        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        _prctl_function()(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl_function() -> Callable[[int, int, int, int, int], int]:
     import ctypes
 
-    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+    function: Callable[[int, int, int, int, int], int] = ctypes.CDLL(None).prctl
+    return function
 
 
 def _kill(pid: int, number: int) -> None:
@@ -289,17 +304,13 @@ def _launch(spec: Spec) -> tuple[int, int]:
     """Start the command; its process id, and 0 or the error number with which it could not be executed."""
     keeper_pid = os.getpid()
     failure_read, failure_write = os.pipe()
-    if IS_LINUX:
-        import ctypes
-
-        prctl = ctypes.CDLL(None).prctl
-    while pending := signal.sigpending():
-        # Whatever came before the command existed did not reach it: the runner will ask for it to be passed on.
-        signal.sigwait(pending)
+    prctl = _prctl_function() if IS_LINUX else None
+    # What comes from here on reaches the child as soon as it has its own dispositions.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid == 0:
         try:
-            if IS_LINUX:
+            if prctl is not None:
                 prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
                 if os.getppid() != keeper_pid:
                     os._exit(127)
@@ -318,6 +329,7 @@ def _launch(spec: Spec) -> tuple[int, int]:
             os.write(failure_write, b"22")  # An argument with a NUL: EINVAL.
         finally:
             os._exit(127)
+    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     os.close(failure_write)
     failure = os.read(failure_read, 16)
     os.close(failure_read)
@@ -376,9 +388,13 @@ class Keeper:
         self._has_exited = False
         self._is_command_stopped = False
         self._is_runner_stopped = False
+        self._group_signals: list[tuple[int, float]] = []
 
     def run(self, early_messages: list[dict[str, Any]]) -> None:
         """Start the command, and return when nothing of it is left."""
+        self._note_signals()
+        # Whatever came before the command existed did not reach it; the runner will ask for it to be passed on.
+        self._group_signals.clear()
         self._command_pid, error_number = _launch(self._spec)
         if error_number:
             os.waitpid(self._command_pid, 0)
@@ -399,8 +415,7 @@ class Keeper:
         """Wait for the runner, a child or a deadline; whether the runner is still there."""
         woken = self._wake_descriptors[0]
         readable, _, _ = select.select([self._channel.descriptor, woken], [], [], self._timeout())
-        if woken in readable:
-            os.read(woken, 4096)
+        self._note_signals()
         if self._channel.descriptor in readable:
             messages = self._channel.receive()
             if messages is None:
@@ -428,15 +443,29 @@ class Keeper:
                 self._lapse_term_at, self._lapse_kill_at = message["term_at"], message["kill_at"]
             case "awake":
                 self._is_runner_stopped = False
+            case unknown:
+                raise ValueError(unknown)
 
     def _pass_on(self, number: int) -> None:
         """Give the command a signal that the runner got, unless the whole process group got it."""
-        if number in signal.sigpending():
-            signal.sigwait({number})
-            if _shares_our_group(self._command_pid):
-                return
-        if not self._has_exited:
+        self._note_signals()
+        came_here = [noted for noted in self._group_signals if noted[0] == number]
+        if came_here:
+            self._group_signals.remove(came_here[0])
+            until = min(came_here[0][1], steady_seconds() + SAME_SIGNAL_SECONDS)
+            self._group_signals.append((number, until))
+        if not self._has_exited and not (came_here and _shares_our_group(self._command_pid)):
             _kill(self._command_pid, number)
+
+    def _note_signals(self) -> None:
+        """Remember what came here; what the runner has not reported in time was meant for the keeper alone."""
+        now = steady_seconds()
+        self._group_signals = [noted for noted in self._group_signals if now < noted[1]]
+        try:
+            came = os.read(self._wake_descriptors[0], 4096)
+            self._group_signals += [(number, now + GROUP_SIGNAL_SECONDS) for number in came]
+        except BlockingIOError:
+            pass
 
     def _stop(self, *, kill_at: float) -> None:
         if self._phase != "stopping":
@@ -518,6 +547,10 @@ def _let_go_of_streams(*, kept: list[int]) -> None:
         os.closerange(low + 1, high)
 
 
+def note(_number: int, _frame: object) -> None:
+    """A signal's handler that does nothing: the wake-up descriptor has the number already."""
+
+
 def main(descriptor: int) -> None:
     """Keep one command for the runner at the other end of a socket."""
     os.set_inheritable(descriptor, False)
@@ -531,10 +564,13 @@ def main(descriptor: int) -> None:
     if spec.site:
         sys.path.append(spec.site)
     wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
+    for end in (wake_read, wake_write):
+        os.set_blocking(end, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {signal.SIGCHLD})
+    noted = {signal.SIGCHLD, *PASSED_ON}
+    for number in noted:
+        signal.signal(number, note)
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - noted)
     become_subreaper()
     keeper = Keeper(spec, channel, wake_descriptors=(wake_read, wake_write))
     keeper.run(messages[1:])

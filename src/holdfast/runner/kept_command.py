@@ -11,25 +11,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 from holdfast.runner import keeper
 from holdfast.runner.schedule import LapseTimes
-
-PASSED_ON = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGWINCH,
-    signal.SIGTSTP,
-    signal.SIGCONT,
-)
-"""What the runner gives to the command when it alone got it."""
 
 UNTOUCHABLE = (signal.SIGKILL, signal.SIGSTOP)
 
@@ -59,7 +44,7 @@ class Lapsed(NamedTuple):
 class Leftovers(NamedTuple):
     """The command ended and left processes behind, which are being stopped."""
 
-    count: int
+    processes: int
 
 
 class Gone(NamedTuple):
@@ -103,6 +88,8 @@ class KeptCommand:
                 [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno())],
                 close_fds=False,
                 restore_signals=False,
+                # A directory keeps subprocess from posix_spawn, which leaves two signals ignored (glibc, 32 and 33).
+                cwd=os.curdir,
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -139,12 +126,13 @@ class KeptCommand:
 
     def wait(self) -> list[Event]:
         """What has happened, after waiting until something has; `Gone` or `NotExecuted` is the last of all."""
-        readable, _, _ = select.select([self._socket, self._wake_read], [], [])
+        told = self._channel.descriptor
+        readable, _, _ = select.select([told, self._wake_read], [], [])
         events: list[Event] = []
-        # Signals first: whether the group got them is known by what the keeper has pending at this time.
+        # Signals first: a stop of the command that is mirrored here must not be undone by an older SIGCONT.
         if self._wake_read in readable:
             events += self._pass_on(os.read(self._wake_read, 4096))
-        if self._socket in readable:
+        if told in readable:
             messages = self._channel.receive()
             if messages is None:
                 self._bury()
@@ -158,7 +146,7 @@ class KeptCommand:
         for number in woken_by:
             if number == 0:
                 events.append(Poked())
-            elif number in PASSED_ON:
+            elif number in keeper.PASSED_ON:
                 self._channel.send(do="signal", number=number)
                 if number == signal.SIGCONT:
                     events.append(Woken())
@@ -184,7 +172,8 @@ class KeptCommand:
             case "gone":
                 self._process.wait()
                 return [Gone(is_keeper_lost=False)]
-        return []
+            case unknown:
+                raise ValueError(unknown)
 
     def _stop_like(self, number: int) -> None:
         """Stop as the command stopped, so that the shell takes the terminal back; returns when woken."""
@@ -204,25 +193,21 @@ class KeptCommand:
 
     def _take_over_signals(self) -> list[signal.Signals]:
         """Note signals instead of obeying them; those that the command is to ignore as well."""
-        ignored = [
+        ignored: list[signal.Signals] = [
             number
-            for number in signal.valid_signals()
-            if isinstance(number, signal.Signals)
+            for number in signal.Signals
+            if number in signal.valid_signals()
             and number not in (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these two by itself.
             and signal.getsignal(number) is signal.SIG_IGN
         ]
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in PASSED_ON:
+        for number in keeper.PASSED_ON:
             if number not in ignored:
-                signal.signal(number, _note)
+                signal.signal(number, keeper.note)
         # A line of the runner on standard error must not stop a job in the background.
         for number in (signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, signal.SIG_IGN)
         return ignored
-
-
-def _note(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up descriptor has the number already."""
 
 
 def _reap() -> None:

@@ -17,7 +17,7 @@ class Progress(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All work seen so far: CPU milliseconds and bytes read and written, added up; only its growth means anything."""
+        """All work seen so far: CPU milliseconds plus bytes read and written; only its growth means anything."""
         return self.finished + sum(self.running.values())
 
 

@@ -4,28 +4,32 @@ This module puts the parts in order. The rules are in `session`, `schedule` and 
 `kept_command`.
 """
 
+import errno
 import os
 import queue
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
-from holdfast.client.credentials import Credentials, CredentialsInvalid, find_credentials, normalise_url
+from holdfast.client.credentials import Credentials, CredentialsInvalid, find_credentials
 from holdfast.client.directories import data_directory, machine_id
 from holdfast.client.spool import Entry, Spool, SpoolFull, this_process
 from holdfast.runner import heartbeat, predecessor, progress, session
-from holdfast.runner.exits import CommandEnd, ExitCode, end_of, reason_of
+from holdfast.runner.exits import CommandEnd, ExitCode, end_of
 from holdfast.runner.keeper import steady_seconds
 from holdfast.runner.messages import printable, say
 from holdfast.runner.schedule import Pace, lapse_times, request_seconds, retry_delay
 from holdfast.runner.scopes import scope_here
 from holdfast.runner.session import Session, StartRequest, Stopped
+
+if TYPE_CHECKING:
+    from holdfast.runner.kept_command import KeptCommand
 
 START_SECONDS_MAX = 5.0
 """How long a command waits for the answer to its start when it may run without one."""
@@ -38,6 +42,14 @@ END_SECONDS_MAX = 5.0
 
 JOIN_SECONDS_MAX = 1.0
 """How long the runner waits for a beat that is under way when the command ends."""
+
+SIGINT = 2
+SIGKILL = 9
+
+COERCED_LOCALES = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
+"""Source: PEP 538."""
+
+SESSION_VARIABLES = frozenset({"HOLDFAST_SESSION_ID", "HOLDFAST_FENCING_TOKEN", predecessor.VARIABLE})
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,7 @@ class NotStarted(Exception):
 
 
 class Attempt(NamedTuple):
-    """What came of the start. session: None: the server has not answered. first_at: steady seconds before it was sent."""
+    """What came of the start. session: None: there is none yet. first_at: steady seconds before it was first sent."""
 
     session: Session | None
     first_at: float
@@ -94,6 +106,8 @@ def run(options: RunOptions, *, environ: Mapping[str, str]) -> CommandEnd:
         for line in refusal.lines:
             say(line)
         return CommandEnd(refusal.code, None)
+    except KeyboardInterrupt:
+        return CommandEnd(None, SIGINT)
 
 
 def _run(options: RunOptions, environ: Mapping[str, str]) -> CommandEnd:
@@ -102,14 +116,35 @@ def _run(options: RunOptions, environ: Mapping[str, str]) -> CommandEnd:
     request = _start_request(options, environ, data_dir)
     api = _api(credentials, options)
     attempt = _start(api, request, options)
-    recorder = _Recorder(api, request, Spool(data_dir / "spool", tell=say), attempt.session)
+    begun = attempt.session
+    recorder = _Recorder(api, request, Spool(data_dir / "spool", tell=say), begun)
+    file = None
     try:
         recorder.open()
-        return _Run(options, environ, api, request, attempt, recorder).carry_out()
+        file = _present(begun) if begun else None
+        inner = command_environ(environ, url=credentials.url, begun=begun, checkpoint=file)
+        return _Run(options, api, request, attempt, recorder).carry_out(inner)
     except KeyboardInterrupt:
-        end = CommandEnd(None, 2)
-        recorder.close(end, None)
-        return end
+        recorder.close(CommandEnd(None, SIGINT), None, failure=None)
+        raise
+    finally:
+        if file is not None:
+            file.unlink(missing_ok=True)
+
+
+def _present(begun: Session) -> Path | None:
+    """Say that the session began and what the one before it left; the file in which the command finds that."""
+    say(f"session {begun.id} on {printable(str(begun.reply.get('scope')))}")
+    left = predecessor.left_behind(begun.reply)
+    if left is None:
+        return None
+    for line in predecessor.describe(left, was_taken_over=begun.reply.get("outcome") == "taken_over"):
+        say(f"  {line}")
+    try:
+        return predecessor.write_file(left)
+    except OSError as exc:
+        say(f"WARNING: cannot write {predecessor.VARIABLE}: {exc}")
+        return None
 
 
 def _credentials(options: RunOptions, environ: Mapping[str, str]) -> Credentials:
@@ -211,11 +246,10 @@ def _tell_refused(refusal: ApiRefusal, options: RunOptions) -> None:
 def _ways_out(refusal: ApiRefusal) -> list[str]:
     """What the server says can be done, and how that is done here."""
     lines = [printable(_sentence(item)) for name in ("errors", "ways_out") for item in _items(refusal.problem, name)]
-    match refusal.code:
-        case "scope_lapsed":
-            lines.append('To go on with its work: holdfast run --take-over "why" -- COMMAND')
-        case "lease_held":
-            lines.append("Wait until it ends, or see who it is: holdfast ps")
+    if refusal.code == "scope_lapsed":
+        lines.append('To go on with its work: holdfast run --take-over "why" -- COMMAND')
+    elif refusal.code == "lease_held":
+        lines.append("Wait until it ends, or see who it is: holdfast ps")
     return lines
 
 
@@ -241,6 +275,7 @@ class _Recorder:
         self._api = api
         self._spool = spool
         self._is_spooled = False
+        self._is_lost = False
         self._entry = Entry(
             client_session_id=request.client_session_id,
             url=api.url,
@@ -271,13 +306,17 @@ class _Recorder:
         if self._is_spooled:
             self._spool.touch(self._entry.client_session_id)
 
-    def close(self, end: CommandEnd, stopped: Stopped | None, *, failure: str | None = None) -> None:
+    def lose(self) -> None:
+        """The session is not this run's any more; nothing is told about it."""
+        self._is_lost = True
+
+    def close(self, end: CommandEnd, stopped: Stopped | None, *, failure: str | None) -> None:
         """Tell the server how it ended; what cannot be told in time stays in the spool.
 
         failure: the reason of the failure, where it is not how the command ended.
         """
         client_session_id = self._entry.client_session_id
-        if stopped is Stopped.SESSION_LOST:
+        if self._is_lost:
             if self._is_spooled:
                 self._spool.remove(client_session_id)
             return
@@ -303,56 +342,200 @@ class _Run:
     """The command, its beats, and what each has to do with the other."""
 
     def __init__(
-        self,
-        options: RunOptions,
-        environ: Mapping[str, str],
-        api: Api,
-        request: StartRequest,
-        attempt: Attempt,
-        recorder: _Recorder,
+        self, options: RunOptions, api: Api, request: StartRequest, attempt: Attempt, recorder: _Recorder
     ) -> None:
         self._options = options
-        self._environ = environ
         self._api = api
         self._request = request
         self._attempt = attempt
         self._recorder = recorder
         self._notices: queue.SimpleQueue[heartbeat.Notice] = queue.SimpleQueue()
-        self._stopped: Stopped | None = None
-        self._lines_at_end: list[str] = []
         self._end: CommandEnd | None = None
+        self._stopped: Stopped | None = None
+        self._stop_reason = ""
+        self._failure: str | None = None
         self._is_keeper_lost = False
 
-    def carry_out(self) -> CommandEnd:
-        """Run the command to its end; how the runner is to end."""
-        from holdfast.runner.kept_command import KeptCommand
+    def carry_out(self, environ: Mapping[str, str]) -> CommandEnd:
+        """Run the command to its end, and record that; how the runner is to end.
+
+        environ: the command's.
+        """
         from holdfast.runner.terminal import Terminal
 
-        left = predecessor.left_behind(self._attempt.session.reply) if self._attempt.session else None
-        file = self._present(left)
         terminal = Terminal()
+        self._command = self._launch(environ)
+        if self._options.is_strict:
+            self._renew(self._attempt.first_at)
+        beats = self._start_beats()
+        self._follow(beats)
+        beats.end()
+        beats.join(JOIN_SECONDS_MAX)
+        self._hear()
+        end = self._end or CommandEnd(None, SIGKILL)
+        if self._stopped is not None or end.signal_number is not None:
+            terminal.restore()
+        if self._stopped is not None:
+            say(f"the command was stopped: {self._stop_reason}")
+        self._recorder.close(end, self._stopped, failure=self._failure)
+        return self._exit_as(end)
+
+    def _launch(self, environ: Mapping[str, str]) -> "KeptCommand":
+        from holdfast.runner.kept_command import KeptCommand
+
         try:
-            self._command = KeptCommand(
+            return KeptCommand(
                 self._options.command,
-                command_environ(self._environ, url=self._api.url, begun=self._attempt.session, checkpoint=file),
+                environ,
                 stop_grace_seconds=self._options.stop_grace_seconds,
                 leaves_background=self._options.leaves_background,
             )
         except OSError as exc:
-            end = CommandEnd(ExitCode.CANNOT_RUN, None)
-            self._recorder.close(end, None, failure=f"the keeper could not be started: {exc}")
-            raise NotStarted(ExitCode.CANNOT_RUN, f"the command's keeper could not be started: {exc}") from exc
-        self._beats = self._start_beats()
-        failure = self._follow()
-        self._beats.end()
-        self._beats.join(JOIN_SECONDS_MAX)
-        self._hear()
-        end = self._end or CommandEnd(None, 9)
-        if self._stopped is not None or end.signal_number is not None:
-            terminal.restore()
-        if file is not None:
-            file.unlink(missing_ok=True)
-        for line in self._lines_at_end:
-            say(line)
-        self._recorder.close(end, self._stopped, failure=failure)
-        return self._exit_as(end)
+            reason = f"the command's keeper could not be started: {exc}"
+            self._recorder.close(CommandEnd(ExitCode.CANNOT_RUN, None), None, failure=reason)
+            raise NotStarted(ExitCode.CANNOT_RUN, reason) from exc
+
+    def _start_beats(self) -> heartbeat.Heartbeat:
+        seen = progress.NO_PROGRESS
+
+        def read_progress() -> int:
+            nonlocal seen
+            seen = progress.advance(seen, progress.read_tree(self._command.pid, known=seen.running))
+            return seen.total
+
+        def notify(notice: heartbeat.Notice) -> None:
+            self._notices.put(notice)
+            self._command.poke()
+
+        beats = heartbeat.Heartbeat(
+            self._api,
+            self._request,
+            pace=self._options.pace,
+            session=self._attempt.session,
+            first_attempt_at=self._attempt.first_at,
+            is_replayed=self._attempt.is_replayed,
+            read_progress=read_progress,
+            on_tick=self._recorder.touch,
+            notify=notify,
+        )
+        beats.start()
+        return beats
+
+    def _follow(self, beats: heartbeat.Heartbeat) -> None:
+        """Wait until nothing is left of the command, and act on what happens until then."""
+        from holdfast.runner import kept_command as kept
+
+        while True:
+            for event in self._command.wait():
+                match event:
+                    case kept.Poked():
+                        self._hear()
+                    case kept.Woken():
+                        beats.hurry()
+                    case kept.Exited(status):
+                        self._end = end_of(status)
+                    case kept.Leftovers(count):
+                        say(f"stopping {count} processes that the command left running (--leave-background keeps them)")
+                    case kept.Lapsed():
+                        self._note_stop(Stopped.LAPSED, "its lease could have lapsed, and --strict was given")
+                    case kept.NotExecuted(error_number):
+                        self._note_not_executed(error_number)
+                        return
+                    case kept.Gone(is_keeper_lost):
+                        self._note_gone(is_keeper_lost=is_keeper_lost)
+                        return
+                    case kept.Started():
+                        pass
+                    case _:
+                        assert_never(event)
+
+    def _hear(self) -> None:
+        """Act on what the beats have brought."""
+        while not self._notices.empty():
+            notice = self._notices.get()
+            match notice:
+                case heartbeat.Started(begun):
+                    self._recorder.begin(begun)
+                case heartbeat.Acknowledged(sent_at):
+                    if self._options.is_strict:
+                        self._renew(sent_at)
+                case heartbeat.Lost(code, detail):
+                    self._recorder.lose()
+                    self._stop(Stopped.SESSION_LOST, f"{printable(detail)} ({printable(code)})")
+                case heartbeat.StopRequested(reason):
+                    self._stop(Stopped.REQUESTED, f"somebody asked for it: {printable(reason)}")
+                case _:
+                    assert_never(notice)
+
+    def _renew(self, acknowledged_from: float) -> None:
+        grace_seconds = self._options.stop_grace_seconds
+        self._command.renew(lapse_times(acknowledged_from, self._options.pace, stop_grace_seconds=grace_seconds))
+
+    def _stop(self, stopped: Stopped, reason: str) -> None:
+        if self._end is None:
+            self._note_stop(stopped, reason)
+            self._command.stop(grace_seconds=self._options.stop_grace_seconds)
+
+    def _note_stop(self, stopped: Stopped, reason: str) -> None:
+        if self._stopped is None:
+            self._stopped, self._stop_reason = stopped, reason
+            say(f"stopping the command: {reason}")
+
+    def _note_not_executed(self, error_number: int) -> None:
+        code = ExitCode.NOT_FOUND if error_number == errno.ENOENT else ExitCode.NOT_EXECUTABLE
+        what = "command not found" if error_number == errno.ENOENT else os.strerror(error_number)
+        self._end = CommandEnd(code, None)
+        self._failure = f"cannot be executed: {what}"
+        say(f"{printable(self._options.command[0])}: {what}")
+
+    def _note_gone(self, *, is_keeper_lost: bool) -> None:
+        if is_keeper_lost:
+            self._is_keeper_lost = self._end is None
+            self._failure = "its keeper was killed"
+            say("the command's keeper was killed, so the command was killed too")
+
+    def _exit_as(self, end: CommandEnd) -> CommandEnd:
+        if self._is_keeper_lost:
+            return CommandEnd(ExitCode.CANNOT_RUN, None)
+        match self._stopped:
+            case None:
+                return end
+            case Stopped.REQUESTED:
+                return CommandEnd(ExitCode.STOP_REQUESTED, None)
+            case Stopped.SESSION_LOST | Stopped.LAPSED:
+                return CommandEnd(ExitCode.SESSION_LOST, None)
+
+
+# ---------------------------------------------------------------- the command's environment
+
+
+def inherited_environ() -> dict[str, str]:
+    """The environment with which this process was started, without what Python itself added to it.
+
+    In the C locale Python sets LC_CTYPE for its children (PEP 538); a command is to see what the shell gave.
+    """
+    environ = dict(os.environ)
+    try:
+        was_given = any(line.startswith(b"LC_CTYPE=") for line in Path("/proc/self/environ").read_bytes().split(b"\0"))
+    except OSError:
+        was_given = True
+    if not was_given and environ.get("LC_CTYPE") in COERCED_LOCALES:
+        del environ["LC_CTYPE"]
+    return environ
+
+
+def command_environ(
+    environ: Mapping[str, str], *, url: str, begun: Session | None, checkpoint: Path | None
+) -> dict[str, str]:
+    """What the command finds in its environment: everything that was there, and its session.
+
+    The key is there only if it was. What an outer session left there is not this one's, and goes.
+    """
+    made = {name: value for name, value in environ.items() if name not in SESSION_VARIABLES}
+    made["HOLDFAST_URL"] = url
+    if begun is not None:
+        made["HOLDFAST_SESSION_ID"] = begun.id
+        made["HOLDFAST_FENCING_TOKEN"] = str(begun.fencing_token)
+    if checkpoint is not None:
+        made[predecessor.VARIABLE] = str(checkpoint)
+    return made

@@ -30,6 +30,24 @@ class LapseTimes(NamedTuple):
     kill_at: float
 
 
+INTERVAL_SECONDS_DEFAULT = 5.0
+BEATS_PER_LEASE = 3
+
+
+def pace_of(*, interval_seconds: float | None, lease_seconds: float | None) -> Pace:
+    """The pace asked for; the one that was not given follows from the other, at three beats to a lease.
+
+    Raises: ValueError when the lease leaves no room for a missed beat.
+    """
+    if interval_seconds is None:
+        interval_seconds = INTERVAL_SECONDS_DEFAULT if lease_seconds is None else lease_seconds / BEATS_PER_LEASE
+    if lease_seconds is None:
+        lease_seconds = interval_seconds * BEATS_PER_LEASE
+    if lease_seconds <= interval_seconds:
+        raise ValueError("the lease must be longer than the heartbeat interval")
+    return Pace(interval_seconds, lease_seconds)
+
+
 def beat_delay(reply: Mapping[str, Json], pace: Pace) -> float:
     """Seconds until the next beat: what the server drew, as far as its reply tells it, kept within the lease."""
     drawn = _between(reply.get("last_heartbeat_at"), reply.get("next_heartbeat_at"))
@@ -44,7 +62,7 @@ def retry_delay(failures: int, pace: Pace, *, draw: float, asked_seconds: float 
     server asked for; it is heeded up to the interval, since a lease is lost by being polite.
     """
     longest = min(pace.interval_seconds, RETRY_SECONDS_MAX)
-    delay = min(RETRY_SECONDS_FIRST * 2 ** min(failures - 1, 16), longest) * (0.5 + draw / 2)
+    delay = min(RETRY_SECONDS_FIRST * 2.0 ** min(failures - 1, 16), longest) * (0.5 + draw / 2)
     return delay if asked_seconds is None else max(delay, min(asked_seconds, longest))
 
 

@@ -3,11 +3,12 @@
 What differs between the dialects is a placeholder and how many rows go into one statement; the stores see to the latter.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from holdfast.commands.lists import ListRequest, Operator
-from holdfast.commands.rows import TABLES, Members, Row, SetSpec, Table, Value
+from holdfast.commands.rows import TABLES, Row, SetSpec, Table, Value
 
 
 class Dialect(NamedTuple):
@@ -57,7 +58,7 @@ def where_key(table: Table, dialect: Dialect) -> str:
 def select_members(spec: SetSpec, dialect: Dialect) -> str:
     """The rows of one set, newest first."""
     table = TABLES[spec.row_type]
-    equals = " and ".join(f"{name} = {dialect.placeholder}" for name in spec.equals)
+    equals = " and ".join(f"{name} = {dialect.placeholder}" for name in spec.equals) or "true"
     return f"select {columns(table)} from {table.name} where {equals} order by {spec.order} desc limit {spec.limit}"
 
 
@@ -120,9 +121,13 @@ def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
     return PageQuery(page, page_values, total, values)
 
 
-def is_member_key(table: Table, members: Members) -> bool:
-    """Whether a set is one of this table."""
-    return members.spec.row_type is table.row_type
+def split(tables: list[Table], values: Sequence[Any], make: Callable[[Table, Sequence[Any]], Row]) -> tuple[Row, ...]:
+    """The rows of one joined line."""
+    rows, start = [], 0
+    for table in tables:
+        rows.append(make(table, values[start : start + len(table.columns)]))
+        start += len(table.columns)
+    return tuple(rows)
 
 
 DUE_SESSIONS = """
@@ -131,7 +136,7 @@ select id from (
   union all
   select id, wake_pending_at_ms from session where wake_pending_at_ms is not null and wake_pending_at_ms <= {0}
 ) as due_session
-order by due
+order by due, id
 limit {0}
 """
 

@@ -6,7 +6,7 @@ WAL with `synchronous=full`, so that what was acknowledged survives a power cut.
 import fcntl
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class SqliteStore:
         with self._readers.connection() as connection:
             raw = list(connection.execute(query.page, query.page_values))
             total = next(iter(connection.execute(query.total, query.total_values)))[0] if request.with_total else None
-        rows = [_split(tables, values) for values in raw[: request.limit]]
+        rows = [sql.split(tables, values, _row) for values in raw[: request.limit]]
         return ListPage(rows, is_last=len(raw) <= request.limit, total=total)
 
     def events_after(
@@ -296,24 +296,15 @@ def _load_members(connection: apsw.Connection, members: Members) -> list[Row]:
     return [_row(table, values) for values in connection.execute(_select_members(members.spec), members.values)]
 
 
-def _row(table: Table, values: tuple[Any, ...]) -> Row:
+def _row(table: Table, values: Sequence[Any]) -> Row:
     positions = sql.bool_positions(table)
     if positions:
         made = list(values)
         for position in positions:
             made[position] = made[position] == 1
-        values = tuple(made)
+        values = made
     row: Row = table.row_type._make(values)  # type: ignore[attr-defined]
     return row
-
-
-def _split(tables: list[Table], values: tuple[Any, ...]) -> tuple[Row, ...]:
-    """The rows of one joined line."""
-    rows, start = [], 0
-    for table in tables:
-        rows.append(_row(table, values[start : start + len(table.columns)]))
-        start += len(table.columns)
-    return tuple(rows)
 
 
 def _key_values(row: Row) -> tuple[Any, ...]:

@@ -31,7 +31,10 @@ class Connection(Protocol):
     """What an exchange needs of its connection."""
 
     is_write_paused: bool
-    date_line: bytes
+
+    @property
+    def date_line(self) -> bytes:
+        """The headers that every response has."""
 
     def write(self, data: bytes) -> None:
         """Send bytes, in order."""

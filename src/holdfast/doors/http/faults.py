@@ -1,4 +1,7 @@
-"""What the wire answers by itself, before or instead of the application: one fault, one status, one code."""
+"""What the wire answers by itself, before or instead of the application: one fault, one status, one code.
+
+What a caller sent is never answered with a 5xx, although RFC 9110 has 501 and 505 for some of it: those are for us.
+"""
 
 import json
 from http import HTTPStatus
@@ -28,10 +31,10 @@ TARGET_TOO_LONG = WireFault(414, "uri_too_long", "The request target is too long
 EXPECTATION_UNKNOWN = WireFault(417, "expectation_failed", "The only expectation that can be met is 100-continue.")
 HEAD_TOO_LARGE = WireFault(431, "headers_too_large", "The request has too many headers, or too long ones.")
 BROKEN = WireFault(500, "internal", "Something failed on the server; its log has the details.")
-CODING_UNKNOWN = WireFault(501, "transfer_encoding_unknown", "The only transfer encoding that is taken is chunked.")
-CONNECT_REFUSED = WireFault(501, "method_not_implemented", "This server is not a proxy.")
+CODING_UNKNOWN = WireFault(400, "transfer_encoding_unknown", "The only transfer encoding that is taken is chunked.")
+CONNECT_REFUSED = WireFault(400, "connect_refused", "This server is not a proxy.")
 TOO_MANY_CONNECTIONS = WireFault(503, "overloaded", "Too many connections are open.", retry_after_s=1)
-VERSION_UNKNOWN = WireFault(505, "http_version_unknown", "The request must be HTTP/1.1 or HTTP/1.0.")
+VERSION_UNKNOWN = WireFault(400, "http_version_unknown", "The request must be HTTP/1.1 or HTTP/1.0.")
 
 STATUS_LINES: dict[int, bytes] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus

@@ -11,8 +11,8 @@ upgrade as the next request, takes trailers for headers, and forgets all but the
 import asyncio
 import re
 from collections import Counter, deque
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, NoReturn, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
@@ -84,50 +84,6 @@ class WireProtocol(asyncio.Protocol):
     arrived in full while another was active wait in `_waiting`.
     """
 
-    __slots__ = (
-        "_active",
-        "_app_state",
-        "_application",
-        "_arrival_bytes",
-        "_arrival_since_ms",
-        "_arriving_framing_bytes",
-        "_body_bytes",
-        "_client",
-        "_content_length",
-        "_deadline_ms",
-        "_deaf_bytes",
-        "_expects_continue",
-        "_fault",
-        "_has_upgrade",
-        "_head_bytes",
-        "_headers",
-        "_host",
-        "_is_chunked",
-        "_is_closing",
-        "_is_deaf",
-        "_is_head_split",
-        "_is_in_head",
-        "_is_in_message",
-        "_is_last",
-        "_is_read_paused",
-        "_is_stopping",
-        "_known_host",
-        "_limits",
-        "_loop",
-        "_parser",
-        "_parsing",
-        "_scheme",
-        "_server",
-        "_state",
-        "_target",
-        "_transport",
-        "_waiting",
-        "_wire",
-        "_writable",
-        "_write_deadline_ms",
-        "is_write_paused",
-    )
-
     def __init__(
         self,
         wire: Wire,
@@ -141,42 +97,63 @@ class WireProtocol(asyncio.Protocol):
         self._limits = wire.limits
         self._application: Application = config.loaded_app
         self._state = state
+        self._connections: set[Any] = state.connections
         self._app_state = app_state
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
-        # Without this the parser reports bytes behind a closing request as an error; they are dropped here instead.
+        # Without this the parser calls bytes behind a closing request an error; they are dropped here instead.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
         self._transport: asyncio.Transport
+        self._server: tuple[str, int | None] | None
+        self._client: tuple[str, int] | None
+        self._scheme: str
         self._writable: asyncio.Event | None = None
         self.is_write_paused = False
         self._is_read_paused = False
         self._deadline_ms = NEVER_MS
         self._write_deadline_ms = NEVER_MS
-        self._known_host = b""
-        self._waiting: deque[Exchange] = deque()
+
         self._active: Exchange | None = None
         self._parsing: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
         self._fault: WireFault | None = None
-        self._deaf_bytes = 0
-        self._is_in_message = False
-        self._is_in_head = False
+        self._dropped_bytes = 0
         self._is_last = False
         self._is_deaf = False
         self._is_closing = False
         self._is_stopping = False
 
+        # Of the request being parsed; set anew where it begins.
+        self._is_in_message = False
+        self._is_in_head = False
+        self._is_head_split = False
+        self._is_chunked = False
+        self._expects_continue = False
+        self._has_upgrade = False
+        self._content_length = 0
+        self._target = b""
+        self._host: bytes | None = None
+        self._known_host = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._body_wire_bytes = 0
+        self._arrival_body_bytes = 0
+        self._arrival_since_ms = -1
+
     # The event loop's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        if len(self._state.connections) >= self._limits.connections_max:
-            self._is_deaf = True
+        # Not checked: uvloop's transports have the methods and not the base class.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        if len(self._connections) >= self._limits.connections_max:
+            self._is_deaf = self._is_closing = True
             self._wire.refused[faults.TOO_MANY_CONNECTIONS.code] += 1
             transport.write(faults.answer_to(faults.TOO_MANY_CONNECTIONS, date_line=self.date_line))
             transport.close()
             return
-        self._state.connections.add(self)
+        self._connections.add(self)
         transport.set_write_buffer_limits(high=self._limits.buffered_answer_bytes_max)
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
@@ -184,7 +161,7 @@ class WireProtocol(asyncio.Protocol):
         self._deadline_ms = self._wire.now_ms + self._limits.first_byte_ms
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state.connections.discard(self)
+        self._connections.discard(self)
         self._is_deaf = True
         self._is_closing = True
         for exchange in (self._active, self._parsing, *self._waiting):
@@ -249,7 +226,7 @@ class WireProtocol(asyncio.Protocol):
         if self._is_last:
             raise _Stop
         if len(self._waiting) >= self._limits.pipelined_requests_max:
-            self._fail(faults.TOO_MANY_PIPELINED)
+            self.fail(faults.TOO_MANY_PIPELINED)
         self._is_in_message = True
         self._is_in_head = True
         self._is_chunked = False
@@ -257,18 +234,17 @@ class WireProtocol(asyncio.Protocol):
         self._has_upgrade = False
         self._content_length = 0
         self._body_bytes = 0
-        self._arriving_framing_bytes = 0
-        self._head_bytes = -1
+        self._arrival_since_ms = -1
         self._target = b""
-        self._host: bytes | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._host = None
+        self._headers = []
 
     def on_url(self, part: bytes) -> None:
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_in_head:
-            self._fail(faults.TRAILERS_SENT)
+            self.fail(faults.TRAILERS_SENT)
         name = name.lower()
         value = value.rstrip(b" \t")
         if name in _WATCHED_HEADERS:
@@ -278,20 +254,20 @@ class WireProtocol(asyncio.Protocol):
     def _watch_header(self, name: bytes, value: bytes) -> None:
         if name == b"host":
             if self._host is not None:
-                self._fail(faults.BAD_HOST)
+                self.fail(faults.BAD_HOST)
             self._host = value
         elif name == b"content-length":
             if len(value) > _CONTENT_LENGTH_CHARS_MAX:
-                self._fail(faults.BAD_LENGTH)
+                self.fail(faults.BAD_LENGTH)
             self._content_length = int(value)
         elif name == b"transfer-encoding":
             # Once, and alone: how others read a list or a second one is how a body becomes a request.
             if self._is_chunked or value.lower() != b"chunked":
-                self._fail(faults.CODING_UNKNOWN)
+                self.fail(faults.CODING_UNKNOWN)
             self._is_chunked = True
         elif name == b"expect":
             if value.lower() != b"100-continue":
-                self._fail(faults.EXPECTATION_UNKNOWN)
+                self.fail(faults.EXPECTATION_UNKNOWN)
             self._expects_continue = True
         else:
             self._has_upgrade = True
@@ -302,7 +278,7 @@ class WireProtocol(asyncio.Protocol):
         method = self._parser.get_method()
         fault = self._fault_of_head(version=version, method=method)
         if fault is not None:
-            self._fail(fault)
+            self.fail(fault)
         raw_path, _, query = self._target.partition(b"?")
         path = raw_path.decode("ascii")
         is_keep_alive = version == "1.1" and self._parser.should_keep_alive() and not self._is_stopping
@@ -333,7 +309,9 @@ class WireProtocol(asyncio.Protocol):
             self._start(exchange)
         else:
             self._waiting.append(exchange)
-            self._pause_reading()
+            # Half, because one read may bring many more. Not at once, because only a reader sees the client leave.
+            if len(self._waiting) > self._limits.pipelined_requests_max // 2:
+                self._pause_reading()
 
     def _fault_of_head(self, *, version: str, method: bytes) -> WireFault | None:
         if len(self._target) > self._limits.request_target_bytes_max:
@@ -377,9 +355,9 @@ class WireProtocol(asyncio.Protocol):
         assert self._parsing is not None
         self._body_bytes += len(data)
         if self._body_bytes > self._limits.body_bytes_max:
-            self._fail(faults.BODY_TOO_LARGE)
+            self.fail(faults.BODY_TOO_LARGE)
         self._parsing.feed(data)
-        if self._parsing.buffered_bytes > self._limits.buffered_body_bytes_max:
+        if self._parsing.buffered_bytes > self._limits.buffered_body_bytes_max or self._waiting:
             self._pause_reading()
 
     def on_message_complete(self) -> None:
@@ -397,7 +375,8 @@ class WireProtocol(asyncio.Protocol):
         self._parsing.feed_end()
         self._deadline_ms = NEVER_MS if self._active else self._wire.now_ms + self._limits.keep_alive_ms
 
-    def _fail(self, fault: WireFault) -> None:
+    def fail(self, fault: WireFault) -> NoReturn:
+        """Leave the parser because of a fault. Raises: _Stop, always."""
         self._fault = fault
         raise _Stop
 
@@ -424,10 +403,13 @@ class WireProtocol(asyncio.Protocol):
         elif self._is_deaf:
             self._answer_fault()
         else:
-            self._deadline_ms = self._wire.now_ms + self._limits.keep_alive_ms
-            self.resume_reading()
-            if self._is_in_message:
-                self._restart_arrival()
+            self._rest()
+
+    def _rest(self) -> None:
+        self._deadline_ms = self._wire.now_ms + self._limits.keep_alive_ms
+        self.resume_reading()
+        if self._is_in_message:
+            self._restart_arrival()
 
     def exchange_broken(self, exchange: Exchange) -> None:
         """Answer 500 for an application that did not answer; break off where it had begun to."""
@@ -489,21 +471,138 @@ class WireProtocol(asyncio.Protocol):
                 self._close(is_client_sending=False)
 
     def _watch_arrival(self, count: int) -> None:
-        """Keep account of an unfinished request, after `count` more bytes of it."""
+        """Keep account of an unfinished request, after `count` more bytes of the connection.
+
+        Where in the first of them it began is not known, so what the first arrival costs in framing is not counted.
+        """
         limits = self._limits
-        if self._is_in_head:
-            if self._head_bytes < 0:
-                self._head_bytes = self._counted_head_bytes()
-                self._deadline_ms = self._wire.now_ms + limits.head_ms
-            else:
-                self._head_bytes += count
-            if self._head_bytes > limits.head_bytes_max or len(self._target) > limits.request_target_bytes_max:
-                self._refuse(faults.HEAD_TOO_LARGE if self._headers else faults.TARGET_TOO_LONG)
+        if self._arrival_since_ms < 0:
+            self._head_bytes = self._counted_head_bytes() if self._is_in_head else 0
+            self._body_wire_bytes = self._body_bytes
+            self._restart_arrival()
             return
-        if self._arriving_framing_bytes == 0 and self._deadline_ms == NEVER_MS:
-            pass
-        self._deadline_ms = self._body_deadline_ms()
+        if self._is_in_head:
+            self._head_bytes += count
+            if len(self._target) > limits.request_target_bytes_max:
+                self._refuse(faults.TARGET_TOO_LONG)
+            elif self._head_bytes > limits.head_bytes_max:
+                self._refuse(faults.HEAD_TOO_LARGE)
+            return
+        self._body_wire_bytes += count
+        framing_bytes = self._body_wire_bytes - self._body_bytes
+        if self._is_chunked and framing_bytes > self._body_bytes + limits.framing_bytes_max:
+            self._refuse(faults.FRAMING_WASTEFUL)
+            return
+        self._set_body_deadline()
+
+    def _restart_arrival(self) -> None:
+        """Give an unfinished request the time that it had when it began: it did not have to wait for itself."""
+        self._arrival_since_ms = self._wire.now_ms
+        self._arrival_body_bytes = self._body_bytes
+        if self._is_in_head:
+            self._deadline_ms = self._wire.now_ms + self._limits.head_ms
+        else:
+            self._set_body_deadline()
+
+    def _set_body_deadline(self) -> None:
+        limits = self._limits
+        arrived_bytes = self._body_bytes - self._arrival_body_bytes
+        earned_ms = arrived_bytes * 1_000 // limits.body_bytes_per_second_min
+        start_ms = min(self._wire.now_ms, self._arrival_since_ms + earned_ms)
+        self._deadline_ms = start_ms + limits.body_stall_ms
+
+    def _pause_reading(self) -> None:
+        if not self._is_read_paused and not self._transport.is_closing():
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let more arrive; what was held back meanwhile is not late."""
+        if not self._is_read_paused:
+            return
+        self._is_read_paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._is_in_message and not self._is_deaf:
+                self._restart_arrival()
+
+    def _drop(self, count: int) -> None:
+        self._dropped_bytes += count
+        if self._dropped_bytes > self._limits.linger_bytes_max:
+            if self._is_closing:
+                self.abort()
+            else:
+                self._pause_reading()
+
+    @property
+    def date_line(self) -> bytes:
+        """The headers that every response has."""
+        return self._wire.date_line(self._state)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, in order."""
+        self._transport.write(data)
+
+    async def writable(self) -> None:
+        """Wait until the client took enough of what was sent, or is gone."""
+        if self._writable is None:
+            self._writable = asyncio.Event()
+        while self.is_write_paused:
+            self._writable.clear()
+            await self._writable.wait()
+
+    # The end.
+
+    def shutdown(self) -> None:
+        """Finish what was begun, then close. Called by the server when it stops."""
+        self._is_stopping = True
+        if self._active is None:
+            self._is_closing = True
+            self._transport.close()
+            return
+        self._is_last = True
+        newest = self._waiting[-1] if self._waiting else self._active
+        newest.is_keep_alive = False
+        self._active.stop_streaming()
+
+    def _close(self, *, is_client_sending: bool) -> None:
+        """Close once everything is sent. A client that is still sending is listened to meanwhile, and not heeded."""
+        self._is_deaf = True
+        self._is_closing = True
+        self._deadline_ms = self._wire.now_ms + self._limits.linger_ms
+        if is_client_sending and not self._is_stopping and self._transport.can_write_eof():
+            self.resume_reading()
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def abort(self) -> None:
         """Break off: what was not sent is lost."""
+        self._is_deaf = True
+        self._is_closing = True
         self._transport.abort()
+
+
+class _BodyOfUpgrade:
+    """The callbacks of a parser that reads one body only; the head before it was made up and is not looked at."""
+
+    def __init__(self, connection: WireProtocol) -> None:
+        self._connection = connection
+        self._is_in_body = False
+
+    def on_message_begin(self) -> None:
+        if self._is_in_body:
+            raise _Stop
+
+    def on_header(self, _name: bytes, _value: bytes) -> None:
+        if self._is_in_body:
+            self._connection.fail(faults.TRAILERS_SENT)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_body = True
+
+    def on_body(self, data: bytes) -> None:
+        self._connection.on_body(data)
+
+    def on_message_complete(self) -> None:
+        self._connection.end_request()

@@ -1,0 +1,95 @@
+"""`holdfast`: the list of its verbs, each imported when it is asked for, and the one place where failures end."""
+
+import importlib
+
+import click
+
+from holdfast import __version__
+
+EPILOG = """\b
+Examples:
+  holdfast serve                     start a server on this machine
+  holdfast run -- claude -p "…"      run any command inside a session
+  holdfast ps                        who is working, on what, alive or late, and why
+
+\b
+Exit codes:
+  0  done
+  1  anything else
+  2  usage: an option, an argument or a setting is wrong
+  3  refused: the key, the id or the request was not accepted
+  4  conflict: the state does not allow it now, or the server is too busy; look, then try again
+  5  no server answers
+`holdfast run` has the exit code of its command.
+
+\b
+Clients find the server by HOLDFAST_URL (http://127.0.0.1:8787) and their key by HOLDFAST_KEY, else in the file that the
+first start of a server leaves on its machine.
+"""
+
+VERBS = {
+    "serve": "serve:serve_command",
+    "run": "run:run_command",
+    "ps": "table:ps_command",
+    "show": "sessions:show_command",
+    "explain": "sessions:explain_command",
+    "checkpoint": "sessions:checkpoint_command",
+    "end": "sessions:end_command",
+    "stop": "sessions:stop_command",
+    "takeover": "sessions:takeover_command",
+    "keys": "keys:keys_command",
+    "config": "config_command:config_command",
+}
+"""Where each verb lives, in the order in which help lists them."""
+
+
+class Verbs(click.Group):
+    """A group that knows its verbs by name and imports one when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, the first to need first."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of this name; None: there is none."""
+        place = VERBS.get(cmd_name)
+        if place is None:
+            return None
+        module, attribute = place.split(":")
+        command: click.Command = getattr(importlib.import_module(f"holdfast.doors.cli.{module}"), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that the arguments name, or a refusal that names the one that was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"There is no verb {args[0]!r}.{meant}")
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Carry out the verb; a failure that is foreseen becomes a sentence and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as exc:
+            from holdfast.doors.cli.failures import tell
+
+            ctx.exit(tell(exc, is_json=bool(ctx.meta.get("holdfast.json"))))
+
+
+@click.group(
+    "holdfast",
+    cls=Verbs,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="holdfast", message="%(prog)s %(version)s")
+def main() -> None:
+    """Keep AI-agent sessions alive, accounted for, and recoverable."""

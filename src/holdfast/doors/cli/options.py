@@ -1,0 +1,46 @@
+"""Options that many verbs share, and the server that they speak to."""
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from holdfast.client.api import Api
+
+REQUEST_SECONDS = 10.0
+"""How long a person waits for one answer."""
+
+JSON_META = "holdfast.json"
+HAS_KEY_META = "holdfast.has_key"
+"""Under which names a call's context remembers what its failure has to know."""
+
+
+def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    ctx.meta[JSON_META] = value
+    return value
+
+
+json_option = click.option(
+    "--json", "is_json", is_flag=True, callback=_remember_json, help="Print JSON; failures too, on standard error."
+)
+url_option = click.option("--url", metavar="URL", help="The server. Default: HOLDFAST_URL, else http://127.0.0.1:8787.")
+
+
+def connect(url: str | None, *, timeout_seconds: float = REQUEST_SECONDS) -> "Api":
+    """The server that `--url` or the environment names, with the key that is known for it.
+
+    Raises: CredentialsInvalid.
+    """
+    from holdfast.client.api import Api
+    from holdfast.client.credentials import CredentialsInvalid, find_credentials
+
+    environ = dict(os.environ)
+    if url is not None:
+        environ["HOLDFAST_URL"] = url
+    found = find_credentials(environ)
+    click.get_current_context().meta[HAS_KEY_META] = found.key is not None
+    try:
+        return Api(found.url, found.key, timeout_seconds=timeout_seconds)
+    except ValueError as exc:
+        raise CredentialsInvalid("HOLDFAST_KEY", str(exc)) from exc

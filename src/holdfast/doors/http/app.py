@@ -1,0 +1,313 @@
+"""The ASGI application: finds the route, the caller and the body, calls the handler, and answers.
+
+One order for every request: path and method, key, scope of the key, account, body, command. Nothing of a body is read for
+a caller who may not send it.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import rfc8785
+
+from holdfast.commands.view import Idempotency
+from holdfast.domain.actor import Actor, KeyScope, may
+from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
+from holdfast.domain.ids import AccountId
+from holdfast.doors.http import strict_json
+from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
+from holdfast.doors.http.call import Answer, Call, revision_of
+from holdfast.doors.http.native import ROUTES
+from holdfast.doors.http.problems import STATUS, HttpProblem, document, refusal_document
+from holdfast.doors.http.rendering import rendered
+from holdfast.doors.http.routing import Found, Route, Router
+from holdfast.engine.core import Core
+from holdfast.store.port import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+JSON_TYPE = (b"content-type", b"application/json")
+PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+NO_STORE = (b"cache-control", b"no-store")
+CLOSE = (b"connection", b"close")
+
+_CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9._:-]{8,255}")
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class HttpApp:
+    """Serves every HTTP path of the product.
+
+    starts, stops: called by the server's lifespan. local_hosts_only: refuse requests for another Host, and those that a
+    page of another origin makes (`--no-auth`).
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
+        local_hosts_only: bool,
+    ) -> None:
+        self._core = core
+        self._router = Router(ROUTES)
+        self._on_start = on_start
+        self._on_stop = on_stop
+        self._local_hosts_only = local_hosts_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's entry."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        headers: Headers = dict(scope["headers"])
+        request_id = _well_formed(headers.get(b"x-request-id")) or secrets.token_hex(8)
+        correlation_id = _well_formed(headers.get(b"x-correlation-id")) or request_id
+        ids = ((b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode()))
+        try:
+            answer = await self._answer(scope, headers, receive, request_id=request_id, correlation_id=correlation_id)
+        except ClientGone:
+            return
+        except Exception as error:
+            status, more, body = _problem(
+                error, path=scope["raw_path"].decode("ascii", "replace"), request_id=request_id
+            )
+            await _send(send, status, (PROBLEM_TYPE, NO_STORE, *ids, *more), body)
+            return
+        replayed = ((b"idempotency-replayed", b"true"),) if answer.is_replay else ()
+        if answer.body is None:
+            await _send(send, answer.status, (NO_STORE, *ids, *replayed), b"")
+        else:
+            await _send(send, answer.status, (JSON_TYPE, NO_STORE, *ids, *replayed), rendered(answer.body))
+
+    async def _answer(
+        self, scope: Scope, headers: Headers, receive: Receive, *, request_id: str, correlation_id: str
+    ) -> Answer:
+        found = self._router.find(scope["method"], scope["raw_path"])
+        route = found.route
+        if self._local_hosts_only:
+            _require_local(headers)
+        if route.scope is None:
+            actor = _ANYBODY
+            await read_body(receive, scope, limit_bytes=0)
+        else:
+            actor = await self._actor(headers, route.scope, correlation_id=correlation_id)
+        raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if route.scope is not None else b""
+        body = _body(route, raw, headers)
+        idempotency = None
+        key = headers.get(b"idempotency-key")
+        if key is not None and route.is_mutating:
+            idempotency = _idempotency(key, actor, scope, raw)
+        call = Call(
+            core=self._core,
+            actor=actor,
+            ids=found.ids,
+            body=body,
+            query=_query(route, scope["query_string"]),
+            idempotency=idempotency,
+            revision=revision_of(_text(headers.get(b"if-match"))),
+            request_id=request_id,
+            correlation_id=correlation_id,
+            size_bytes=len(raw),
+        )
+        return await _handled(found, call)
+
+    async def _actor(self, headers: Headers, needed: KeyScope, *, correlation_id: str) -> Actor:
+        """Who asks, with a key that includes what the route needs. Raises: HttpProblem 401, 403, 404."""
+        key = _key(headers)
+        actor = None if key is None else self._core.remembered(key)
+        if actor is None:
+            actor = await self._core.authenticate(key)
+        if actor is None:
+            raise _unauthorized(was_given=key is not None)
+        if not may(actor, needed):
+            raise Refusal(Code.FORBIDDEN, scope=needed.value)
+        account = headers.get(b"x-account-id")
+        if account is None:
+            return actor
+        named = _text(account) or ""
+        if _ACCOUNT_ID.fullmatch(named) is None:
+            raise Refusal(
+                Code.VALIDATION_FAILED, errors=(FieldError("X-Account-Id", "must be 1–64 of A–Z a–z 0–9 . _ -"),)
+            )
+        acting = await self._core.acting_for(actor, AccountId(named), correlation_id=correlation_id)
+        if acting is None:
+            raise Refusal(Code.NOT_FOUND, what="account")
+        return acting
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._on_start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self._on_stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+async def _handled(found: Found, call: Call) -> Answer:
+    return await found.route.handler(call)
+
+
+_ANYBODY = Actor(AccountId(""), "", KeyScope.READ)  # type: ignore[arg-type]
+
+
+async def _send(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> None:
+    if status != 204:
+        headers = (*headers, (b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _problem(error: Exception, *, path: str, request_id: str) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
+    """The status, headers and document for whatever kept a request from being answered."""
+    match error:
+        case Refusal():
+            status = STATUS[error.code]
+            body = refusal_document(error, instance=path, request_id=request_id)
+            return status, _retry_after(error.retry_after_ms), rendered(body)
+        case HttpProblem():
+            body = document(error.status, error.code, error.detail, instance=path, request_id=request_id)
+            return error.status, (*error.headers, CLOSE) if error.closes else error.headers, rendered(body)
+        case BodyTooLarge():
+            detail = f"The body is over this route's limit of {error.limit_bytes} bytes."
+            body = document(413, "payload_too_large", detail, instance=path, request_id=request_id)
+            return 413, (CLOSE,), rendered(body)
+        case InvalidBody():
+            invalid = Refusal(Code.VALIDATION_FAILED, errors=tuple(FieldError(*each) for each in error.errors))
+            return _problem(invalid, path=path, request_id=request_id)
+        case strict_json.MalformedJson():
+            detail = f"The body is not acceptable JSON: {error.reason}."
+            body = document(400, "malformed_json", detail, instance=path, request_id=request_id)
+            return 400, (), rendered(body)
+        case StoreUnavailable():
+            later = Refusal(Code.UNAVAILABLE, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
+            return _problem(later, path=path, request_id=request_id)
+        case _:
+            log.error("request_failed request_id=%s", request_id, exc_info=error)
+            return _problem(Refusal(Code.INTERNAL), path=path, request_id=request_id)
+
+
+def _retry_after(retry_after_ms: int | None) -> tuple[tuple[bytes, bytes], ...]:
+    if retry_after_ms is None:
+        return ()
+    return ((b"retry-after", str(max(1, retry_after_ms // 1_000)).encode()),)
+
+
+def _well_formed(value: bytes | None) -> str | None:
+    return value.decode() if value is not None and _CORRELATION_ID.fullmatch(value) else None
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _key(headers: Headers) -> str | None:
+    """The key that a request carries, in either header. Raises: HttpProblem 401."""
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        kind, _, key = authorization.decode("latin-1").partition(" ")
+        if kind.lower() != "bearer" or not key.strip():
+            raise _unauthorized(was_given=True)
+        return key.strip()
+    return _text(headers.get(b"x-api-key"))
+
+
+def _unauthorized(*, was_given: bool) -> HttpProblem:
+    detail = (
+        "This key is not valid."
+        if was_given
+        else "A key is needed, as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
+    )
+    return HttpProblem(401, "unauthorized", detail, headers=((b"www-authenticate", b"Bearer"),))
+
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def _require_local(headers: Headers) -> None:
+    """Refuse what a page elsewhere could have sent, by name or by origin. Raises: HttpProblem 403."""
+    host = (_text(headers.get(b"host")) or "").lower()
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    origin = _text(headers.get(b"origin"))
+    is_foreign = origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
+    if name not in _LOCAL_NAMES or is_foreign:
+        raise HttpProblem(403, "not_local", "Without keys, only this machine itself is served.")
+
+
+def _body(route: Route, raw: bytes, headers: Headers) -> Any:
+    """The route's record of a body. Raises: HttpProblem 415, MalformedJson, InvalidBody."""
+    if route.body is None:
+        if raw:
+            raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("", "takes no body"),))
+        return None
+    if not raw:
+        return decode_into({}, route.body)
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type != b"application/json" and not (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    ):
+        raise HttpProblem(415, "unsupported_media_type", "The body must be sent as application/json.")
+    return decode_into(strict_json.decode(raw), route.body)
+
+
+def _query(route: Route, query_string: bytes) -> Any:
+    """The route's record of a query string. Raises: InvalidBody."""
+    if not query_string:
+        return None if route.query is None else decode_into({}, route.query)
+    given: dict[str, object] = {}
+    errors = []
+    kinds = {} if route.query is None else {each.name: each.type for each in msgspec.structs.fields(route.query)}
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except (UnicodeDecodeError, ValueError):
+        raise InvalidBody([FieldError("", "is no query string")]) from None
+    for name, value in pairs:
+        if name in given:
+            errors.append(FieldError(name, "is given twice"))
+        if "\0" in value:
+            errors.append(FieldError(name, "holds a NUL character"))
+        given[name] = _typed(value, kinds.get(name))
+    if errors:
+        raise InvalidBody(errors)
+    if route.query is None:
+        raise InvalidBody([FieldError(name, "is not known here") for name in given])
+    return decode_into(given, route.query)
+
+
+def _typed(text: str, kind: Any) -> object:
+    """A query's text as the integer or truth value that its field wants, where it is one."""
+    wanted = str(kind)
+    if "int" in wanted and re.fullmatch(r"-?\d{1,16}", text):
+        return int(text)
+    if "bool" in wanted and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+def _idempotency(key: bytes, actor: Actor, scope: Scope, raw: bytes) -> Idempotency:
+    """By what a repeated request is recognised. Raises: Refusal."""
+    if _IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise Refusal(
+            Code.VALIDATION_FAILED,
+            errors=(FieldError("Idempotency-Key", "must be 8–255 of A–Z a–z 0–9 . _ : -"),),
+        )
+    where = b"\0".join((actor.account_id.encode(), scope["method"].encode(), scope["raw_path"], key))
+    canonical = rfc8785.dumps(json.loads(raw)) if raw else b""
+    said = hashlib.sha256(canonical + b"\0" + scope["query_string"])
+    return Idempotency(hashlib.sha256(where).hexdigest(), said.hexdigest())

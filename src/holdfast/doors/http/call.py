@@ -1,0 +1,63 @@
+"""One request on its way through a handler, and the answer on its way back."""
+
+from typing import Any, NamedTuple
+
+from holdfast.commands.bodies import Body
+from holdfast.commands.command import Command
+from holdfast.commands.view import Idempotency, Reply
+from holdfast.domain.actor import Actor
+from holdfast.engine.core import Core
+from holdfast.doors.http.problems import HttpProblem
+
+
+class Call(NamedTuple):
+    """A request, decoded and authenticated.
+
+    ids: the ids in the path, in order. body, query: the route's records. revision: of `If-Match`, where given.
+    """
+
+    core: Core
+    actor: Actor
+    ids: tuple[str, ...]
+    body: Any
+    query: Any
+    idempotency: Idempotency | None
+    revision: int | None
+    request_id: str
+    correlation_id: str
+    size_bytes: int
+
+    async def execute(self, command: Command, *, is_beat: bool = False, weight: int = 1) -> Reply:
+        """Carry out a command for the caller. Raises: Refusal."""
+        return await self.core.execute(
+            command,
+            self.actor,
+            correlation_id=self.correlation_id,
+            idempotency=self.idempotency,
+            is_beat=is_beat,
+            weight=weight,
+            size_bytes=self.size_bytes,
+        )
+
+
+class Answer(NamedTuple):
+    """A response that is not a problem. body: None for 204."""
+
+    status: int
+    body: Body | None
+    is_replay: bool = False
+
+
+def answered(reply: Reply) -> Answer:
+    """A command's reply: 201 where something new exists because of it, else 200."""
+    return Answer(201 if reply.created else 200, reply.body, reply.is_replay)
+
+
+def revision_of(if_match: str | None) -> int | None:
+    """The revision that an `If-Match` header names, quoted or not; None for `*` or none. Raises: HttpProblem 400."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not text.isascii() or not text.isdigit() or len(text) > 16:
+        raise HttpProblem(400, "malformed_if_match", "If-Match takes a session's revision, such as 3.")
+    return int(text)

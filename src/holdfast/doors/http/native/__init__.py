@@ -1,0 +1,13 @@
+"""The native API, `/v1`, and the health checks: every route, its record of a body, and the command or query it means."""
+
+from holdfast.doors.http.native import events, fleet, health, history, keys, lifecycle, starts
+
+ROUTES = [
+    *health.ROUTES,
+    *starts.ROUTES,
+    *lifecycle.ROUTES,
+    *fleet.ROUTES,
+    *history.ROUTES,
+    *events.ROUTES,
+    *keys.ROUTES,
+]

@@ -1,0 +1,57 @@
+"""Routes for those who look after many sessions: beats by the thousand, and whether a token is current."""
+
+from typing import Annotated
+
+import msgspec
+
+from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
+from holdfast.domain.actor import KeyScope
+from holdfast.domain.ids import SessionId
+from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, SCOPE_BYTES_MAX
+from holdfast.doors.http.call import Answer, Call, answered
+from holdfast.doors.http.native.fields import Id, Record, Token
+from holdfast.doors.http.native.lifecycle import HeartbeatBody
+from holdfast.doors.http.routing import Route
+from holdfast.engine import queries
+
+
+class SessionBeat(HeartbeatBody, kw_only=True):
+    """One beat of a batch."""
+
+    session_id: Id
+
+
+class HeartbeatsBody(Record):
+    """`POST /v1/heartbeats`."""
+
+    heartbeats: Annotated[list[SessionBeat], msgspec.Meta(min_length=1, max_length=HEARTBEAT_BATCH_MAX)]
+
+
+class FenceQuery(Record):
+    """`GET /v1/fence`."""
+
+    scope: Annotated[str, msgspec.Meta(min_length=1, max_length=SCOPE_BYTES_MAX)]
+    token: Token
+
+
+async def heartbeats(call: Call) -> Answer:
+    """Beat for many sessions at once; each has its own result."""
+    body: HeartbeatsBody = call.body
+    beats = tuple(
+        Heartbeat(SessionId(each.session_id), each.fencing_token, each.activity, each.progress, each.status_note)
+        for each in body.heartbeats
+    )
+    return answered(await call.execute(HeartbeatBatch(beats), is_beat=True, weight=len(beats)))
+
+
+async def fence(call: Call) -> Answer:
+    """Whether a token is the one under which a scope is held."""
+    query: FenceQuery = call.query
+    body = await call.core.read(queries.fence, call.actor.account_id, query.scope, token=query.token)
+    return Answer(200, body)
+
+
+ROUTES = [
+    Route("POST", "/v1/heartbeats", heartbeats, KeyScope.AGENT, body=HeartbeatsBody, is_mutating=True),
+    Route("GET", "/v1/fence", fence, KeyScope.READ, query=FenceQuery),
+]

@@ -1,0 +1,75 @@
+"""Routes that tell of sessions: lists, one of them, what it left, and why it is in its state."""
+
+from holdfast.domain.actor import KeyScope
+from holdfast.domain.ids import SessionId
+from holdfast.domain.liveness import Liveness
+from holdfast.domain.session import Status
+from holdfast.doors.http.call import Answer, Call
+from holdfast.doors.http.native.fields import Id, Name, Time, at_ms
+from holdfast.doors.http.native.paging import ListQuery, list_request, page_body
+from holdfast.doors.http.routing import Route
+from holdfast.engine import queries
+
+
+class SessionsQuery(ListQuery):
+    """`GET /v1/sessions`."""
+
+    status: Status | None = None
+    liveness: Liveness | None = None
+    heartbeat_before: Time | None = None
+    heartbeat_after: Time | None = None
+    started_before: Time | None = None
+    started_after: Time | None = None
+    venture: Name | None = None
+    repo: Name | None = None
+    track: Name | None = None
+    project_id: Id | None = None
+    machine_id: Id | None = None
+    agent: Name | None = None
+    scope: str | None = None
+    group_id: Id | None = None
+    parent_id: Id | None = None
+    q: Name | None = None
+
+
+_TIMES = ("heartbeat_before", "heartbeat_after", "started_before", "started_after")
+_PLAIN = ("venture", "repo", "track", "project_id", "machine_id", "agent", "scope", "group_id", "parent_id", "q")
+
+
+async def list_sessions(call: Call) -> Answer:
+    """Sessions, newest first."""
+    query: SessionsQuery = call.query
+    filters = {name: getattr(query, name) for name in _PLAIN}
+    filters |= {name: at_ms(getattr(query, name), field=name) for name in _TIMES}
+    filters["status"] = None if query.status is None else query.status.value
+    bound_to = "" if query.liveness is None else query.liveness.value
+    request = list_request(queries.SESSION_LIST, call.actor.account_id, query, filters, bound_to=bound_to)
+    page = await call.core.read(queries.sessions, request, alive=query.liveness)
+    return Answer(200, page_body(page, request, bound_to=bound_to))
+
+
+async def read_session(call: Call) -> Answer:
+    """One session."""
+    return Answer(200, await call.core.read(queries.session, call.actor.account_id, SessionId(call.ids[0])))
+
+
+async def explain(call: Call) -> Answer:
+    """Why a session is in its state."""
+    return Answer(200, await call.core.read(queries.explain, call.actor.account_id, SessionId(call.ids[0])))
+
+
+async def list_checkpoints(call: Call) -> Answer:
+    """A session's checkpoints, newest first."""
+    session_id = SessionId(call.ids[0])
+    filters: dict[str, str | int | bool | None] = {"session_id": session_id}
+    request = list_request(queries.CHECKPOINT_LIST, call.actor.account_id, call.query, filters)
+    page = await call.core.read(queries.checkpoints, request, session_id=session_id)
+    return Answer(200, page_body(page, request))
+
+
+ROUTES = [
+    Route("GET", "/v1/sessions", list_sessions, KeyScope.READ, query=SessionsQuery),
+    Route("GET", "/v1/sessions/{id}", read_session, KeyScope.READ),
+    Route("GET", "/v1/sessions/{id}/explain", explain, KeyScope.READ),
+    Route("GET", "/v1/sessions/{id}/checkpoints", list_checkpoints, KeyScope.READ, query=ListQuery),
+]

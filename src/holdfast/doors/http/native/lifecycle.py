@@ -1,0 +1,244 @@
+"""Routes by which a holder, or whoever watches it, says what becomes of a session."""
+
+from typing import Any
+
+import msgspec
+
+from holdfast.commands.heartbeats import Heartbeat
+from holdfast.commands.notes import PATCHABLE, PatchSession, WriteCheckpoint
+from holdfast.commands.transitions import (
+    ArchiveSession,
+    DeleteSession,
+    EndSession,
+    FailSession,
+    ParkSession,
+    PauseSession,
+    ResumeSession,
+    StallSession,
+    StopSession,
+)
+from holdfast.domain.actor import KeyScope
+from holdfast.domain.errors import Code, FieldError, Refusal
+from holdfast.domain.ids import SessionId
+from holdfast.domain.limits import META_BYTES_MAX, STATE_BYTES_MAX
+from holdfast.domain.session import EndReason
+from holdfast.doors.http.call import Answer, Call, answered
+from holdfast.doors.http.native.fields import (
+    Id,
+    Integer,
+    Items,
+    Name,
+    Note,
+    Reason,
+    Record,
+    Summary,
+    Time,
+    Token,
+    at_ms,
+    free_json,
+)
+from holdfast.doors.http.routing import Route
+
+UNSET = msgspec.UNSET
+Unset = msgspec.UnsetType
+
+
+class HolderBody(Record):
+    """A holder's write: its token, which an exclusive session's has to carry."""
+
+    fencing_token: Token | None = None
+
+
+class HeartbeatBody(HolderBody):
+    """`POST …/heartbeat`."""
+
+    activity: Note | None = None
+    progress: Integer | None = None
+    status_note: Note | None = None
+
+
+class ParkBody(HolderBody):
+    """`POST …/park`."""
+
+    wake_at: Time | None = None
+    reason: Note | None = None
+
+
+class StallBody(HolderBody):
+    """`POST …/stall`."""
+
+    reason: Note | None = None
+
+
+class EndBody(HolderBody):
+    """`POST …/end`."""
+
+    end_reason: EndReason = EndReason.COMPLETED
+    exit_code: Integer | None = None
+
+
+class FailBody(HolderBody, kw_only=True):
+    """`POST …/fail`."""
+
+    reason: Reason
+    error_details: Any = None
+    exit_code: Integer | None = None
+
+
+class StopBody(Record):
+    """`POST …/stop`."""
+
+    reason: Reason
+
+
+class CheckpointBody(HolderBody, kw_only=True):
+    """`POST …/checkpoint`."""
+
+    summary: Summary
+    work_completed: Items = []
+    blockers: Items = []
+    next_actions: Items = []
+    state: Any = None
+    branch: Name | None = None
+    commit_sha: Name | None = None
+
+
+class PatchBody(HolderBody):
+    """`PATCH /v1/sessions/{id}`: what is not named stays, null clears; meta is a merge patch."""
+
+    branch: Name | None | Unset = UNSET
+    commit_sha: Name | None | Unset = UNSET
+    issue_number: Integer | None | Unset = UNSET
+    current_task_id: Id | None | Unset = UNSET
+    meta: dict[str, Any] | None | Unset = UNSET
+
+
+class DeleteQuery(Record):
+    """`DELETE /v1/sessions/{id}`."""
+
+    confirm: bool = False
+    fencing_token: Token | None = None
+
+
+def _session_id(call: Call) -> SessionId:
+    return SessionId(call.ids[0])
+
+
+async def heartbeat(call: Call) -> Answer:
+    """Say that the holder is alive."""
+    body: HeartbeatBody = call.body
+    command = Heartbeat(_session_id(call), body.fencing_token, body.activity, body.progress, body.status_note)
+    return answered(await call.execute(command, is_beat=True))
+
+
+async def pause(call: Call) -> Answer:
+    """The holder rests but keeps beating."""
+    return answered(await call.execute(PauseSession(_session_id(call), call.body.fencing_token)))
+
+
+async def resume(call: Call) -> Answer:
+    """The holder goes on."""
+    return answered(await call.execute(ResumeSession(_session_id(call), call.body.fencing_token)))
+
+
+async def park(call: Call) -> Answer:
+    """Set the work aside."""
+    body: ParkBody = call.body
+    wake_at_ms = at_ms(body.wake_at, field="wake_at")
+    return answered(await call.execute(ParkSession(_session_id(call), body.fencing_token, wake_at_ms, body.reason)))
+
+
+async def stall(call: Call) -> Answer:
+    """Somebody says that the holder hangs."""
+    return answered(await call.execute(StallSession(_session_id(call), call.body.fencing_token, call.body.reason)))
+
+
+async def end(call: Call) -> Answer:
+    """The work is over."""
+    body: EndBody = call.body
+    command = EndSession(_session_id(call), body.fencing_token, body.end_reason, body.exit_code)
+    return answered(await call.execute(command))
+
+
+async def fail(call: Call) -> Answer:
+    """The work went wrong."""
+    body: FailBody = call.body
+    details = body.error_details
+    details_json = None if details is None else free_json(details, field="error_details", bytes_max=META_BYTES_MAX)
+    command = FailSession(_session_id(call), body.fencing_token, body.reason, details_json, body.exit_code)
+    return answered(await call.execute(command))
+
+
+async def stop(call: Call) -> Answer:
+    """Ask the holder to stop."""
+    return answered(await call.execute(StopSession(_session_id(call), call.body.reason)))
+
+
+async def archive(call: Call) -> Answer:
+    """Put the record of a finished session away."""
+    return answered(await call.execute(ArchiveSession(_session_id(call), call.body.fencing_token)))
+
+
+async def delete(call: Call) -> Answer:
+    """Delete an archived session and all that hangs on it."""
+    query: DeleteQuery = call.query
+    if not query.confirm:
+        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("confirm", "must be true: nothing brings it back"),))
+    return answered(await call.execute(DeleteSession(_session_id(call), query.fencing_token)))
+
+
+async def checkpoint(call: Call) -> Answer:
+    """Write a durable note of progress."""
+    body: CheckpointBody = call.body
+    state = body.state
+    return answered(
+        await call.execute(
+            WriteCheckpoint(
+                session_id=_session_id(call),
+                fencing_token=body.fencing_token,
+                summary=body.summary,
+                work_completed_json=_items(body.work_completed, field="work_completed"),
+                blockers_json=_items(body.blockers, field="blockers"),
+                next_actions_json=_items(body.next_actions, field="next_actions"),
+                state_json=None if state is None else free_json(state, field="state", bytes_max=STATE_BYTES_MAX),
+                branch=body.branch,
+                commit_sha=body.commit_sha,
+            )
+        )
+    )
+
+
+async def patch(call: Call) -> Answer:
+    """Change what a session is about."""
+    body: PatchBody = call.body
+    fields = tuple((name, getattr(body, name)) for name in PATCHABLE if getattr(body, name) is not UNSET)
+    meta_patch_json = None
+    if body.meta is not UNSET:
+        meta_patch_json = free_json(body.meta, field="meta", bytes_max=META_BYTES_MAX)
+    return answered(
+        await call.execute(PatchSession(_session_id(call), body.fencing_token, call.revision, fields, meta_patch_json))
+    )
+
+
+def _items(items: list[Any], *, field: str) -> str:
+    return free_json(items, field=field, bytes_max=STATE_BYTES_MAX)
+
+
+def _verb(name: str, handler: Any, body: type[Record]) -> Route:
+    return Route("POST", f"/v1/sessions/{{id}}/{name}", handler, KeyScope.AGENT, body=body, is_mutating=True)
+
+
+ROUTES = [
+    _verb("heartbeat", heartbeat, HeartbeatBody),
+    _verb("pause", pause, HolderBody),
+    _verb("resume", resume, HolderBody),
+    _verb("park", park, ParkBody),
+    _verb("stall", stall, StallBody),
+    _verb("end", end, EndBody),
+    _verb("fail", fail, FailBody),
+    _verb("stop", stop, StopBody),
+    _verb("archive", archive, HolderBody),
+    _verb("checkpoint", checkpoint, CheckpointBody),
+    Route("PATCH", "/v1/sessions/{id}", patch, KeyScope.AGENT, body=PatchBody, is_mutating=True),
+    Route("DELETE", "/v1/sessions/{id}", delete, KeyScope.AGENT, query=DeleteQuery, is_mutating=True),
+]

@@ -1,0 +1,247 @@
+"""Routes that begin a session: start or resume, take over, report."""
+
+from typing import Any
+
+from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
+from holdfast.domain.actor import KeyScope
+from holdfast.domain.errors import Code, FieldError, Refusal
+from holdfast.domain.ids import SessionId
+from holdfast.domain.limits import META_BYTES_MAX, SCOPE_BYTES_MAX
+from holdfast.domain.policy import OnLapse, PolicyRequest
+from holdfast.domain.scope import ScopeParts, canonical
+from holdfast.domain.session import EndReason
+from holdfast.doors.http.call import Answer, Call, answered
+from holdfast.doors.http.native.fields import (
+    Id,
+    Integer,
+    Name,
+    Natural,
+    Reason,
+    Record,
+    Seconds,
+    Time,
+    Token,
+    at_ms,
+    free_json,
+    ms,
+)
+from holdfast.doors.http.routing import Route
+
+
+class PolicyBody(Record):
+    """A lease policy: a preset's name, and what differs from it."""
+
+    preset: Name | None = None
+    lease_seconds: Seconds | None = None
+    heartbeat_interval_seconds: Seconds | None = None
+    heartbeat_jitter_seconds: Seconds | None = None
+    grace_seconds: Seconds | None = None
+    fail_after_seconds: Seconds | None = None
+    on_lapse: OnLapse | None = None
+
+
+class ScopeBody(Record):
+    """A scope in parts."""
+
+    project_id: Id | None = None
+    venture: Name | None = None
+    repo: Name | None = None
+    track: Name | Integer | None = None
+    workspace: Name | None = None
+
+
+class TakeOverBody(Record):
+    """A start's wish to take over."""
+
+    reason: Reason
+    session_id: Id | None = None
+
+
+class AboutBody(Record):
+    """What the bodies that begin a session have in common."""
+
+    machine_id: Id | None = None
+    slot: Natural | None = None
+    mode: Name | None = None
+    parent_id: Id | None = None
+    group_id: Id | None = None
+    meta: dict[str, Any] | None = None
+
+
+class PlacedBody(AboutBody):
+    """A body that says what the session is on: a scope, or the parts of one."""
+
+    scope: str | ScopeBody | None = None
+    project_id: Id | None = None
+    venture: Name | None = None
+    repo: Name | None = None
+    track: Name | Integer | None = None
+    workspace: Name | None = None
+
+
+class StartBody(PlacedBody, kw_only=True):
+    """`POST /v1/sessions`."""
+
+    agent: Name
+    holder_id: Id | None = None
+    policy: str | PolicyBody | None = None
+    exclusive: bool | None = None
+    take_over: TakeOverBody | None = None
+    on_conflict: str = "reject"
+    force: bool = False
+    reason: Reason | None = None
+    client_session_id: Id | None = None
+
+
+class TakeOverSessionBody(AboutBody, kw_only=True):
+    """`POST /v1/sessions/{id}/takeover`."""
+
+    reason: Reason
+    holder_id: Id | None = None
+    agent: Name | None = None
+    force: bool = False
+    policy: str | PolicyBody | None = None
+
+
+class ReportBody(PlacedBody, kw_only=True):
+    """`POST /v1/sessions/report`."""
+
+    client_session_id: Id
+    agent: Name
+    started_at: Time
+    ended_at: Time
+    holder_id: Id | None = None
+    exit_code: Integer | None = None
+    end_reason: EndReason | None = None
+    fencing_token: Token | None = None
+
+
+async def start(call: Call) -> Answer:
+    """Start or resume a session."""
+    body: StartBody = call.body
+    if body.on_conflict not in ("reject", "supersede"):
+        raise _invalid("on_conflict", "must be reject or supersede")
+    scope, parts = _placed(body)
+    take_over = body.take_over
+    return answered(
+        await call.execute(
+            StartSession(
+                scope=scope,
+                agent=body.agent,
+                holder_id=body.holder_id or call.actor.key_id,
+                policy=_policy(body.policy),
+                exclusive=body.exclusive,
+                take_over=None
+                if take_over is None
+                else TakeOver(
+                    take_over.reason, None if take_over.session_id is None else SessionId(take_over.session_id)
+                ),
+                supersede=body.on_conflict == "supersede",
+                force=body.force,
+                reason=body.reason,
+                client_session_id=body.client_session_id,
+                about=_about(body, parts),
+            )
+        )
+    )
+
+
+async def take_over(call: Call) -> Answer:
+    """Take a lapsed session over."""
+    body: TakeOverSessionBody = call.body
+    return answered(
+        await call.execute(
+            TakeOverSession(
+                session_id=SessionId(call.ids[0]),
+                agent=body.agent,
+                holder_id=body.holder_id or call.actor.key_id,
+                reason=body.reason,
+                force=body.force,
+                policy=_policy(body.policy),
+                about=_about(body, ScopeParts()),
+            )
+        )
+    )
+
+
+async def report(call: Call) -> Answer:
+    """Record a session that ran while the server was away."""
+    body: ReportBody = call.body
+    scope, parts = _placed(body)
+    started_at_ms = at_ms(body.started_at, field="started_at")
+    ended_at_ms = at_ms(body.ended_at, field="ended_at")
+    assert started_at_ms is not None
+    assert ended_at_ms is not None
+    return answered(
+        await call.execute(
+            ReportSession(
+                client_session_id=body.client_session_id,
+                scope=scope,
+                agent=body.agent,
+                holder_id=body.holder_id or call.actor.key_id,
+                started_at_ms=started_at_ms,
+                ended_at_ms=ended_at_ms,
+                end_reason=body.end_reason or (EndReason.CRASHED if body.exit_code else EndReason.COMPLETED),
+                exit_code=body.exit_code,
+                fencing_token=body.fencing_token,
+                about=_about(body, parts),
+            )
+        )
+    )
+
+
+def _placed(body: PlacedBody) -> tuple[str | None, ScopeParts]:
+    """The scope's canonical string, and its parts where they were given. Raises: validation_failed."""
+    given = body.scope if isinstance(body.scope, ScopeBody) else body
+    parts = ScopeParts(
+        given.project_id, given.venture, given.repo, None if given.track is None else str(given.track), given.workspace
+    )
+    has_parts = any(part is not None for part in parts)
+    if isinstance(body.scope, str):
+        if not body.scope or not body.scope.isprintable() or len(body.scope.encode()) > SCOPE_BYTES_MAX:
+            raise _invalid("scope", f"must be 1–{SCOPE_BYTES_MAX} bytes of printable text")
+        return body.scope, parts
+    scope = canonical(parts) if has_parts else None
+    if scope is not None and len(scope) > SCOPE_BYTES_MAX:
+        raise _invalid("scope", f"must stay within {SCOPE_BYTES_MAX} bytes, percent-encoded")
+    return scope, parts
+
+
+def _policy(given: str | PolicyBody | None) -> PolicyRequest | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return PolicyRequest(preset=given)
+    return PolicyRequest(
+        preset=given.preset,
+        lease_ms=ms(given.lease_seconds),
+        heartbeat_interval_ms=ms(given.heartbeat_interval_seconds),
+        heartbeat_jitter_ms=ms(given.heartbeat_jitter_seconds),
+        grace_ms=ms(given.grace_seconds),
+        fail_after_ms=ms(given.fail_after_seconds),
+        on_lapse=given.on_lapse,
+    )
+
+
+def _about(body: AboutBody, parts: ScopeParts) -> About:
+    meta_json = None if body.meta is None else free_json(body.meta, field="meta", bytes_max=META_BYTES_MAX)
+    return About(
+        parts=parts,
+        mode=body.mode,
+        machine_id=body.machine_id,
+        slot=body.slot,
+        parent_id=body.parent_id,
+        group_id=body.group_id,
+        meta_json=meta_json,
+    )
+
+
+def _invalid(field: str, message: str) -> Refusal:
+    return Refusal(Code.VALIDATION_FAILED, errors=(FieldError(field, message),))
+
+
+ROUTES = [
+    Route("POST", "/v1/sessions", start, KeyScope.AGENT, body=StartBody, is_mutating=True),
+    Route("POST", "/v1/sessions/report", report, KeyScope.AGENT, body=ReportBody, is_mutating=True),
+    Route("POST", "/v1/sessions/{id}/takeover", take_over, KeyScope.AGENT, body=TakeOverSessionBody, is_mutating=True),
+]

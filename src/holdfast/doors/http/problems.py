@@ -1,0 +1,183 @@
+"""Refusals as HTTP: one table from code to status, and the document that says why and what to do next."""
+
+from typing import Any
+
+from holdfast.commands.bodies import Body
+from holdfast.domain.errors import SENTENCES, Action, Code, Refusal, WayOut
+from holdfast.domain.times import rfc3339
+
+STATUS: dict[Code, int] = {
+    Code.VALIDATION_FAILED: 422,
+    Code.NOT_FOUND: 404,
+    Code.FORBIDDEN: 403,
+    Code.LEASE_HELD: 409,
+    Code.SCOPE_LAPSED: 409,
+    Code.SCOPE_CROWDED: 409,
+    Code.LEASE_EXPIRED: 409,
+    Code.SESSION_PARKED: 409,
+    Code.SESSION_STALLED: 409,
+    Code.SESSION_FAILED: 409,
+    Code.SESSION_ABANDONED: 409,
+    Code.SESSION_ENDED: 409,
+    Code.SESSION_TAKEN_OVER: 409,
+    Code.SESSION_NOT_TERMINAL: 409,
+    Code.SESSION_NOT_ARCHIVED: 409,
+    Code.CLIENT_SESSION_ID_REUSED: 409,
+    Code.FENCING_TOKEN_REQUIRED: 428,
+    Code.FENCING_TOKEN_STALE: 409,
+    Code.REVISION_CONFLICT: 412,
+    Code.IDEMPOTENCY_KEY_REUSED: 422,
+    Code.SECRET_ALREADY_SHOWN: 409,
+    Code.CURSOR_INVALID: 422,
+    Code.CURSOR_EXPIRED: 410,
+    Code.BUSY: 503,
+    Code.OVERLOADED: 503,
+    Code.OUTCOME_UNKNOWN: 503,
+    Code.STORAGE_FULL: 507,
+    Code.UNAVAILABLE: 503,
+    Code.INTERNAL: 500,
+}
+
+TITLES: dict[int, str] = {
+    400: "Bad request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    410: "Gone",
+    412: "Precondition failed",
+    413: "Payload too large",
+    415: "Unsupported media type",
+    422: "Unprocessable content",
+    428: "Precondition required",
+    500: "Internal error",
+    503: "Service unavailable",
+    507: "Insufficient storage",
+}
+
+
+class HttpProblem(Exception):
+    """What the HTTP door itself refuses, before the core is asked.
+
+    headers: further response headers, such as `Allow`. closes: the rest of the request was not read.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        closes: bool = False,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+        self.closes = closes
+
+
+def document(status: int, code: str, detail: str, *, instance: str, request_id: str, **more: Any) -> Body:
+    """A problem document. Source: RFC 9457, with `code`, `request_id`, `errors` and `ways_out` as extensions."""
+    return {
+        "type": "about:blank",
+        "title": TITLES[status],
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        "request_id": request_id,
+        **more,
+    }
+
+
+def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Body:
+    """A refusal of the core as a problem document."""
+    more: Body = {}
+    if refusal.errors:
+        more["errors"] = [error._asdict() for error in refusal.errors]
+    facts = {name: value for name, value in refusal.data.items() if name in _FACTS and value is not None}
+    if refusal.ways_out:
+        more["ways_out"] = [way_out(each) for each in refusal.ways_out]
+    return document(
+        STATUS[refusal.code],
+        refusal.code.value,
+        sentence(refusal),
+        instance=instance,
+        request_id=request_id,
+        **facts,
+        **more,
+    )
+
+
+_FACTS = frozenset({"session_id", "successor_id", "scope", "status", "end_reason", "lease_expires_at_ms", "revision"})
+"""What of a refusal's data is told as a field of its own, so that a program need not read the sentence."""
+
+
+def item_document(refusal: Refusal) -> Body:
+    """A refusal of one item in a batch: what differs from the request's own document is left out."""
+    body: Body = {"status_code": STATUS[refusal.code], "code": refusal.code.value, "detail": sentence(refusal)}
+    if refusal.ways_out:
+        body["ways_out"] = [way_out(each) for each in refusal.ways_out]
+    return body
+
+
+def sentence(refusal: Refusal) -> str:
+    """What happened, in one sentence."""
+    words = dict(refusal.data)
+    for name, value in refusal.data.items():
+        if name.endswith("_at_ms") and isinstance(value, int):
+            words[name.removesuffix("_ms")] = rfc3339(value)
+    return SENTENCES[refusal.code].format_map(words)
+
+
+def way_out(way: WayOut) -> Body:
+    """One way out as a request that can be made, and as a phrase."""
+    session = "" if way.session_id is None else f"/v1/sessions/{way.session_id}"
+    body: Body = {"action": way.action.value}
+    method, path, fields, phrase = _REQUESTS[way.action]
+    if method is not None:
+        body |= {"method": method, "path": path.format(session=session)}
+    if way.identity is not None:
+        fields = {**fields, **way.identity._asdict()}
+    if way.action == Action.START_TAKING_OVER:
+        fields = {"take_over": {"session_id": way.session_id, "reason": "…"}}
+    if fields:
+        body["body"] = fields
+    body["how"] = phrase
+    if way.after_at_ms is not None:
+        body["after_at_ms"] = way.after_at_ms
+    return body
+
+
+_REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
+    Action.READ: ("GET", "{session}", {}, "Read the session as it is now."),
+    Action.EXPLAIN: ("GET", "{session}/explain", {}, "See why it is in this state, and who acted."),
+    Action.START: ("POST", "/v1/sessions", {}, "Start; the same scope, agent and holder_id resume their session."),
+    Action.START_TAKING_OVER: ("POST", "/v1/sessions", {}, "Send the same start with `take_over` added."),
+    Action.TAKE_OVER: (
+        "POST",
+        "{session}/takeover",
+        {"holder_id": "…", "reason": "…"},
+        "Take the session over; you get its scope's next token and its last checkpoint.",
+    ),
+    Action.FORCE_TAKE_OVER: (
+        "POST",
+        "{session}/takeover",
+        {"holder_id": "…", "reason": "…", "force": True},
+        "With an operator's key: take the session over while its lease is running.",
+    ),
+    Action.RESUME: ("POST", "{session}/resume", {}, "Resume the session first."),
+    Action.END: ("POST", "{session}/end", {"end_reason": "manual"}, "End the session, with its fencing token."),
+    Action.ARCHIVE: ("POST", "{session}/archive", {}, "Archive the session first."),
+    Action.REPEAT_WITH_TOKEN: (None, "", {}, "Repeat the request with the `fencing_token` that the start answered."),
+    Action.REPEAT_WITH_REVISION: (None, "", {}, "Repeat the request with the present revision in `If-Match`."),
+    Action.REPEAT_WITH_NEW_KEY: (None, "", {}, "Repeat the request with a new Idempotency-Key."),
+    Action.REPEAT_LATER: (None, "", {}, "Repeat the request later; with the same Idempotency-Key nothing is doubled."),
+    Action.REPEAT_FROM_START: (None, "", {}, "Read from the beginning, without a cursor."),
+    Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
+    Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
+}

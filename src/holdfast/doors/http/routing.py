@@ -1,0 +1,100 @@
+"""Routes as data, and finding the one that a path means. Paths are matched raw: an id may hold an encoded slash."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from holdfast.domain.actor import KeyScope
+from holdfast.doors.http.limits import BODY_BYTES_DEFAULT_MAX
+from holdfast.doors.http.problems import HttpProblem
+
+if TYPE_CHECKING:
+    from holdfast.doors.http.call import Answer, Call
+
+Handler = Callable[["Call"], Awaitable["Answer"]]
+
+
+class Route(NamedTuple):
+    """One method on one path.
+
+    path: segments in braces are ids. scope: what the key must include; None: no key is needed.
+    body: the record that a body becomes; None: none is taken. query: likewise for the query string.
+    is_mutating: an Idempotency-Key is honoured.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    scope: KeyScope | None
+    body: type[Any] | None = None
+    query: type[Any] | None = None
+    is_mutating: bool = False
+    body_bytes_max: int = BODY_BYTES_DEFAULT_MAX
+
+
+class Found(NamedTuple):
+    """A route, and the ids in the path, in order."""
+
+    route: Route
+    ids: tuple[str, ...]
+
+
+_ID = object()
+
+
+class Router:
+    """Finds routes by walking a tree of segments."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._tree: dict[Any, Any] = {}
+        for route in routes:
+            node = self._tree
+            for segment in route.path.encode().split(b"/")[1:]:
+                node = node.setdefault(_ID if segment.startswith(b"{") else segment, {})
+            methods = node.setdefault(None, {})
+            assert route.method not in methods, f"{route.method} {route.path} is there twice"
+            methods[route.method] = route
+
+    def find(self, method: str, raw_path: bytes) -> Found:
+        """The route for a request. Raises: HttpProblem 400, 404 or 405."""
+        node = self._tree
+        ids: list[str] = []
+        for segment in raw_path.split(b"/")[1:]:
+            child = node.get(segment)
+            if child is None:
+                child = node.get(_ID)
+                if child is None or not segment:
+                    raise _not_found()
+                ids.append(_decoded(segment))
+            node = child
+        methods = node.get(None)
+        if methods is None:
+            raise _not_found()
+        route = methods.get(method)
+        if route is None:
+            allowed = ", ".join(sorted(methods))
+            detail = f"This path takes {allowed}."
+            raise HttpProblem(405, "method_not_allowed", detail, headers=((b"allow", allowed.encode()),))
+        return Found(route, tuple(ids))
+
+
+def _decoded(segment: bytes) -> str:
+    """An id from a path: percent-decoded, UTF-8, printable. Raises: HttpProblem 400."""
+    if b"%" not in segment and segment.isascii() and segment not in (b".", b".."):
+        return segment.decode()
+    try:
+        text = unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        raise _bad_path() from None
+    if text in (".", "..") or not text.isprintable():
+        raise _bad_path()
+    return text
+
+
+def _bad_path() -> HttpProblem:
+    return HttpProblem(400, "malformed_path", "The path holds a segment that cannot be an id.")
+
+
+def _not_found() -> HttpProblem:
+    return HttpProblem(HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this path.")

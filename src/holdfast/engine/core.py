@@ -1,0 +1,161 @@
+"""What a door talks to: commands in, replies out; questions in, bodies out; and who it is that asks."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from holdfast.commands.command import Command, Envelope
+from holdfast.commands.keys import OpenAccount
+from holdfast.commands.rows import Key, Members, SetSpec
+from holdfast.commands.view import Idempotency, Reply
+from holdfast.domain.actor import Actor, KeyScope, may
+from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
+from holdfast.domain.keys import Account, ApiKey, is_well_formed, secret_sha256
+from holdfast.engine.driver import Engine
+from holdfast.store.pool import READERS_MAX
+from holdfast.store.port import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEY_TRUST_SECONDS = 2.0
+"""How long an answer about a key is believed: by then its revocation on another node is noticed here."""
+
+KEYS_REMEMBERED_MAX = 10_000
+"""Keys remembered at a time; past that all are forgotten, and asked for anew."""
+
+KEYS_BY_SECRET = SetSpec("keys_by_secret", ApiKey, ("secret_sha256",), order="id", limit=1)
+NEWEST_KEY = SetSpec("newest_key", ApiKey, (), order="id", limit=1)
+
+
+class _Known(NamedTuple):
+    actor: Actor | None
+    until: float
+
+
+class Core:
+    """The engine, the store's readers, and the keys, for any number of doors.
+
+    configured_keys: keys that are valid only as long as they are configured, and never stored.
+    trusts_everybody: every caller is the default account's operator (`--no-auth`).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        *,
+        configured_keys: Mapping[str, KeyScope],
+        trusts_everybody: bool,
+        opens_accounts: bool,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._readers = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="holdfast-reader")
+        self._known: dict[str, _Known] = {}
+        self._configured = {
+            secret_sha256(key): Actor(DEFAULT_ACCOUNT, KeyId("key_configured"), scope)
+            for key, scope in configured_keys.items()
+        }
+        self._trusts_everybody = trusts_everybody
+        self._opens_accounts = opens_accounts
+        self._accounts = {DEFAULT_ACCOUNT}
+
+    async def execute(
+        self,
+        command: Command,
+        actor: Actor,
+        *,
+        correlation_id: str,
+        idempotency: Idempotency | None = None,
+        is_beat: bool = False,
+        weight: int = 1,
+        size_bytes: int = 0,
+    ) -> Reply:
+        """Carry out a command; on return it is durable. Raises: Refusal."""
+        entropy = os.urandom(ENTROPY_BYTES)
+        return await self._engine.execute(
+            Envelope(command, actor, entropy, correlation_id, idempotency, is_beat, weight, size_bytes)
+        )
+
+    async def read(self, query: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Answer a question from committed rows. Raises: Refusal, StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: query(self._store, *args, **kwargs))
+
+    async def changed(self, *, timeout_seconds: float) -> None:
+        """Return when something may have changed."""
+        await self._engine.changed(timeout_seconds=timeout_seconds)
+
+    def remembered(self, key: str) -> Actor | None:
+        """Whose key this is, if that was found out a moment ago: the answer of most requests, without waiting."""
+        known = self._known.get(key)
+        return known.actor if known is not None and time.monotonic() < known.until else None
+
+    async def authenticate(self, key: str | None) -> Actor | None:
+        """Whose key this is; None if it is nobody's, or was revoked."""
+        if key is None:
+            operator = Actor(DEFAULT_ACCOUNT, KeyId("key_none"), KeyScope.OPERATOR)
+            return operator if self._trusts_everybody else None
+        known = self._known.get(key)
+        if known is not None and time.monotonic() < known.until:
+            return known.actor
+        actor = self._configured.get(secret_sha256(key))
+        if actor is None and is_well_formed(key):
+            actor = await self.read(_actor_of, key)
+        if actor is None and self._trusts_everybody:
+            return await self.authenticate(None)
+        if len(self._known) >= KEYS_REMEMBERED_MAX:
+            self._known.clear()
+        self._known[key] = _Known(actor, time.monotonic() + KEY_TRUST_SECONDS)
+        return actor
+
+    def forget_keys(self) -> None:
+        """Ask about every key anew: one was revoked."""
+        self._known.clear()
+
+    async def acting_for(self, actor: Actor, account_id: AccountId, *, correlation_id: str) -> Actor | None:
+        """The actor in an account that the request names; None where there is none for it.
+
+        Only an operator may act for another account; one that it names for the first time is opened.
+        """
+        if account_id == actor.account_id:
+            return actor
+        if not may(actor, KeyScope.OPERATOR):
+            return None
+        if account_id not in self._accounts:
+            if not await self.read(_has_account, account_id):
+                if not self._opens_accounts:
+                    return None
+                await self.execute(OpenAccount(account_id), actor, correlation_id=correlation_id)
+            self._accounts.add(account_id)
+        return actor._replace(account_id=account_id)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the engine takes commands."""
+        return self._engine.is_writable
+
+    def close(self) -> None:
+        """Let the readers go."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
+
+
+def has_keys(store: Store) -> bool:
+    """Whether any key was ever made in this database."""
+    return bool(store.find(Members(NEWEST_KEY, ())))
+
+
+def _actor_of(store: Store, key: str) -> Actor | None:
+    for found in store.find(Members(KEYS_BY_SECRET, (secret_sha256(key),))):
+        assert isinstance(found, ApiKey)
+        if found.revoked_at_ms is None:
+            return Actor(found.account_id, found.id, KeyScope(found.scope))
+    return None
+
+
+def _has_account(store: Store, account_id: AccountId) -> bool:
+    return store.get(Key(Account, (account_id,))) is not None

@@ -1,0 +1,364 @@
+"""PostgreSQL (14 or later): any number of nodes on one database, one writer connection each.
+
+Rows are locked in one pass, in the order of tables and keys, so that two nodes never wait for each other in a circle. A
+batch reads and writes each table with one statement.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, LiteralString, TypeVar, cast
+
+import psycopg
+from psycopg import errors
+
+from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.rows import TABLES, Key, Members, Need, Row, SetSpec, Table
+from holdfast.commands.view import Changes, View
+from holdfast.domain.events import Event
+from holdfast.domain.ids import AccountId
+from holdfast.domain.service_time import ServiceState
+from holdfast.store import sql
+from holdfast.store.clock import ProcessClock
+from holdfast.store.events import numbered
+from holdfast.store.migrating import LEDGER, pending
+from holdfast.store.pool import Pool
+from holdfast.store.port import CommitUnknown, Conflict, SchemaMismatch, StoreFull, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+CONNECT_TIMEOUT_SECONDS = 5
+"""How long to wait for the server to take a connection, per try."""
+
+MIGRATION_LOCK = 0x686F6C64
+"""An advisory lock's number, held while the schema is made, so that two nodes that start at once do not both make it."""
+
+SQL_TYPES = {str: "text", int: "bigint", bool: "boolean"}
+
+
+class PostgresStore:
+    """A store in a PostgreSQL database.
+
+    clock: what stands for the wall clock in tests; by default it is the server's `clock_timestamp()`.
+    """
+
+    locks_everything = False
+
+    def __init__(self, url: str, *, clock: ProcessClock | None = None) -> None:
+        self._url = url
+        self._clock = clock
+        self._writer: Connection | None = None
+        try:
+            with _connect(url) as connection:
+                _migrate(connection, clock=clock)
+        except errors.OperationalError as error:
+            raise StoreUnavailable(_why(error)) from error
+        self._readers: Pool[Connection] = Pool(lambda: _connect(url, is_autocommit=True), lambda each: each.close())
+
+    def begin(self) -> "PostgresTransaction":
+        """Begin a transaction on the writer connection, opened anew if it was lost."""
+        try:
+            if self._writer is None or self._writer.closed:
+                self._writer = _connect(self._url)
+        except errors.OperationalError as error:
+            raise StoreUnavailable(_why(error)) from error
+        return PostgresTransaction(self._writer, clock=self._clock, reconnect=lambda: _connect(self._url))
+
+    def get(self, key: Key) -> Row | None:
+        """A committed row."""
+        table = TABLES[key.row_type]
+        query = f"select {sql.columns(table)} from {table.name} where {sql.where_key(table, sql.POSTGRES)}"
+        found = self._read(query, key.values)
+        return _row(table, found[0]) if found else None
+
+    def find(self, members: Members) -> list[Row]:
+        """The committed members of a set, newest first."""
+        table = TABLES[members.spec.row_type]
+        found = self._read(sql.select_members(members.spec, sql.POSTGRES), members.values)
+        return [_row(table, values) for values in found]
+
+    def page(self, request: ListRequest) -> ListPage:
+        """One page of a list."""
+        query = sql.page_query(request, sql.POSTGRES)
+        tables = [TABLES[row_type] for row_type in request.spec.row_types]
+        raw = self._read(query.page, query.page_values)
+        total = self._read(query.total, query.total_values)[0][0] if request.with_total else None
+        rows = [sql.split(tables, values, _row) for values in raw[: request.limit]]
+        return ListPage(rows, is_last=len(raw) <= request.limit, total=total)
+
+    def events_after(
+        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
+    ) -> list[Event]:
+        """Events of an account with a higher number, in order."""
+        query = sql.events_query(tuple(filters), sql.POSTGRES)
+        return [Event(*values) for values in self._read(query, (account_id, number, *filters.values(), limit))]
+
+    def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
+        """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
+        found = self._read(sql.DUE_SESSIONS.format("%s"), (service_ms, wall_ms, limit))
+        return [session_id for (session_id,) in found]
+
+    def service_clock(self) -> tuple[ServiceState, int]:
+        """The service state and the wall clock as a reader sees them."""
+        (values,) = self._read(_CLOCK, ())
+        state, now_ms = ServiceState(*values[:-1]), values[-1]
+        return state, self._clock.now_ms() if self._clock is not None else now_ms
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._readers.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _read(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            with self._readers.connection() as connection:
+                return connection.execute(_literal(query), values).fetchall()
+        except errors.OperationalError as error:
+            raise StoreUnavailable(_why(error)) from error
+
+
+class PostgresTransaction:
+    """One transaction of the writer connection, at READ COMMITTED: what it locks, it reads as last committed."""
+
+    def __init__(
+        self, connection: Connection, *, clock: ProcessClock | None, reconnect: Callable[[], Connection]
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._reconnect = reconnect
+        self._transaction_id: str | None = None
+
+    def load(self, needs: Iterable[Need], view: View) -> None:
+        """Lock the rows and put them into the view, table by table, each in the order of its keys.
+
+        A set is looked up once its guard, whose table comes earlier, is locked.
+        """
+        keys: dict[Table, dict[Key, None]] = {}
+        sets: dict[Table, list[Members]] = {}
+        for need in needs:
+            if isinstance(need, Key):
+                keys.setdefault(TABLES[need.row_type], {})[need] = None
+            else:
+                sets.setdefault(TABLES[need.spec.row_type], []).append(need)
+        for table in TABLES.values():
+            if table in keys or table in sets:
+                self._load_table(table, list(keys.get(table, ())), sets.get(table, []), view)
+
+    def _load_table(self, table: Table, named: list[Key], sets: list[Members], view: View) -> None:
+        found = self._look_up(table, sets)
+        wanted = dict.fromkeys([key.values for key in named] + [values for each in found.values() for values in each])
+        columns = list(zip(*wanted, strict=True)) if wanted else [() for _ in table.key]
+        locked = self._run(_lock_rows(table), [list(column) for column in columns]) if wanted else []
+        rows = [_row(table, values) for values in locked]
+        by_key = {tuple(getattr(row, name) for name in table.key): row for row in rows}
+        for key in named:
+            view.add_row(key, by_key.get(key.values))
+        for members, member_keys in found.items():
+            view.add_members(members, [by_key[values] for values in member_keys if values in by_key])
+
+    def _look_up(self, table: Table, sets: list[Members]) -> dict[Members, list[tuple[Any, ...]]]:
+        """The keys of the members of each set, newest first; sets of one kind are looked up together."""
+        found: dict[Members, list[tuple[Any, ...]]] = {members: [] for members in sets}
+        by_spec: dict[SetSpec, list[Members]] = {}
+        for members in sets:
+            by_spec.setdefault(members.spec, []).append(members)
+        for spec, of_spec in by_spec.items():
+            values = [list(column) for column in zip(*(members.values for members in of_spec), strict=True)]
+            for position, *key_values in self._run(_look_up_members(table, spec), values):
+                found[of_spec[position - 1]].append(tuple(key_values))
+        return found
+
+    def clock(self, *, is_tick: bool) -> tuple[ServiceState, int]:
+        """The service state and the server's clock; the state is locked if it is to be ticked."""
+        (values,) = self._run(_CLOCK_LOCKED if is_tick else _CLOCK_OF_WRITER, [])
+        *state, now_ms, self._transaction_id = values
+        if self._clock is not None:
+            now_ms = self._clock.tick_ms() if is_tick else self._clock.now_ms()
+        return ServiceState(*state), now_ms
+
+    def save(self, changes: Changes, *, recorded_at_ms: int) -> None:
+        """Write everything: one statement for each table and set of changed columns, in the order of the tables."""
+        inserts: dict[type[Row], list[Row]] = {}
+        for row in changes.inserts:
+            inserts.setdefault(type(row), []).append(row)
+        updates: dict[type[Row], dict[tuple[int, ...], list[Row]]] = {}
+        for before, after in changes.updates:
+            positions = sql.changed_columns(before, after)
+            updates.setdefault(type(after), {}).setdefault(positions, []).append(after)
+        for table in TABLES.values():
+            rows = inserts.get(table.row_type)
+            if rows:
+                self._insert(table, rows)
+            for positions, changed in updates.get(table.row_type, {}).items():
+                names = [*table.key, *[table.columns[position] for position in positions]]
+                values = [[getattr(row, name) for row in changed] for name in names]
+                self._run(_update_rows(table, positions), values)
+        for key in changes.deletes:
+            table = TABLES[key.row_type]
+            self._run(f"delete from {table.name} where {sql.where_key(table, sql.POSTGRES)}", key.values)
+        for purge in changes.purges:
+            self._run(f"delete from {TABLES[purge.row_type].name} where {purge.column} = %s", [purge.value])
+        if changes.emitted:
+            events = numbered(changes.emitted, last_numbers=self._last_numbers, recorded_at_ms=recorded_at_ms)
+            self._insert(TABLES[Event], events)
+
+    def commit(self) -> None:
+        """Make it last. Where the connection is lost on the way, the server is asked what became of it."""
+        try:
+            self._connection.commit()
+        except errors.OperationalError as error:
+            log.warning("commit_interrupted error=%s", _why(error))
+            self._connection.close()
+            self._settle_commit(error)
+
+    def rollback(self) -> None:
+        """Undo everything; a connection that cannot even do that is given up, and its server does it."""
+        if self._connection.closed:
+            return
+        try:
+            self._connection.rollback()
+        except errors.OperationalError as error:
+            log.warning("rollback_interrupted error=%s", _why(error))
+            self._connection.close()
+
+    def _settle_commit(self, cause: Exception) -> None:
+        """Find out whether a commit that was not heard took place. Raises: Conflict where not, CommitUnknown."""
+        try:
+            with self._reconnect() as connection:
+                query = "select pg_xact_status(%s::xid8)"
+                (status,) = connection.execute(query, (self._transaction_id,)).fetchone() or (None,)
+        except errors.OperationalError:
+            raise CommitUnknown(is_fatal=False) from cause
+        if status == "aborted":
+            raise Conflict from cause
+        if status != "committed":
+            raise CommitUnknown(is_fatal=False) from cause
+
+    def _insert(self, table: Table, rows: Sequence[Row]) -> None:
+        ordered = sorted(rows, key=lambda row: tuple(cast(Any, getattr(row, name)) for name in table.key))
+        self._run(_insert_rows(table), [list(column) for column in zip(*ordered, strict=True)])
+
+    def _last_numbers(self, counts: Mapping[str, int]) -> dict[str, int]:
+        query = sql.NEXT_NUMBERS.format("%s")
+        return {account: self._run(query, [account, count])[0][0] for account, count in sorted(counts.items())}
+
+    def _run(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            cursor = self._connection.execute(_literal(query), values, binary=True)
+            return cursor.fetchall() if cursor.description is not None else []
+        except (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected) as error:
+            raise Conflict from error
+        except errors.DiskFull as error:
+            raise StoreFull from error
+        except errors.OperationalError as error:
+            log.warning("store_unavailable error=%s", _why(error))
+            self._connection.close()
+            raise StoreUnavailable(_why(error)) from error
+
+
+def _connect(url: str, *, is_autocommit: bool = False) -> Connection:
+    return psycopg.connect(
+        url,
+        autocommit=is_autocommit,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        application_name="holdfast",
+        options="-c synchronous_commit=on -c timezone=UTC",
+    )
+
+
+def _migrate(connection: Connection, *, clock: ProcessClock | None) -> None:
+    """Make the schema in an empty database, under a lock. Raises: SchemaMismatch where there is an older one."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        connection.execute(_literal(LEDGER.format(integer="bigint")))
+        applied = connection.execute("select version, sha256 from schema_migration order by version").fetchall()
+        lacking = pending("postgres", [(version, sha256) for version, sha256 in applied])
+        if applied and lacking:
+            raise SchemaMismatch(
+                f"The database has schema {len(applied)}; this release serves {len(applied) + len(lacking)}. "
+                "Run `holdfast migrate` against it first."
+            )
+        for migration in lacking:
+            connection.execute(_literal(migration.sql))
+            connection.execute(
+                "insert into schema_migration (version, name, sha256, applied_at_ms) values (%s, %s, %s, "
+                "(extract(epoch from clock_timestamp()) * 1000)::bigint)",
+                (migration.version, migration.name, migration.sha256),
+            )
+        if not applied:
+            connection.execute(
+                "insert into service_state (id, last_tick_at_ms, paused_ms, timeline, token_floor) values "
+                "(1, coalesce(%s, (extract(epoch from clock_timestamp()) * 1000)::bigint), 0, %s, 0)",
+                (None if clock is None else clock.now_ms(), os.urandom(8).hex()),
+            )
+
+
+_STATE_COLUMNS = ", ".join(ServiceState._fields)
+_NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+_CLOCK = f"select {_STATE_COLUMNS}, {_NOW_MS} from service_state"
+_CLOCK_OF_WRITER = f"select {_STATE_COLUMNS}, {_NOW_MS}, pg_current_xact_id()::text from service_state"
+_CLOCK_LOCKED = f"{_CLOCK_OF_WRITER} for no key update"
+
+
+@cache
+def _arrays(table: Table, names: tuple[str, ...]) -> str:
+    """Bound arrays, one for each column: `%s::text[], %s::bigint[]`."""
+    types = sql.column_types(table)
+    return ", ".join(f"%s::{SQL_TYPES[types[name]]}[]" for name in names)
+
+
+@cache
+def _lock_rows(table: Table) -> str:
+    keys = ", ".join(table.key)
+    return (
+        f"select {sql.columns(table)} from {table.name} where ({keys}) in "
+        f"(select * from unnest({_arrays(table, table.key)})) order by {keys} for no key update"
+    )
+
+
+@cache
+def _look_up_members(table: Table, spec: SetSpec) -> str:
+    names = ", ".join(f"value_{name}" for name in spec.equals)
+    equals = " and ".join(f"{name} = wanted.value_{name}" for name in spec.equals)
+    return (
+        f"select wanted.position, member.* from unnest({_arrays(table, spec.equals)}) with ordinality "
+        f"as wanted ({names}, position) cross join lateral (select {', '.join(table.key)} from {table.name} "
+        f"where {equals} order by {spec.order} desc limit {spec.limit}) as member order by wanted.position"
+    )
+
+
+@cache
+def _insert_rows(table: Table) -> str:
+    arrays = _arrays(table, table.columns)
+    return f"insert into {table.name} ({sql.columns(table)}) select * from unnest({arrays})"
+
+
+@cache
+def _update_rows(table: Table, positions: tuple[int, ...]) -> str:
+    changed = tuple(table.columns[position] for position in positions)
+    keys = [f"key_{name}" for name in table.key]
+    names = ", ".join([*keys, *[f"new_{name}" for name in changed]])
+    assignments = ", ".join(f"{name} = changed.new_{name}" for name in changed)
+    matches = " and ".join(f"{table.name}.{name} = changed.key_{name}" for name in table.key)
+    arrays = _arrays(table, (*table.key, *changed))
+    return f"update {table.name} set {assignments} from unnest({arrays}) as changed ({names}) where {matches}"
+
+
+def _row(table: Table, values: Sequence[Any]) -> Row:
+    row: Row = table.row_type._make(values)  # type: ignore[attr-defined]
+    return row
+
+
+def _literal(query: str) -> LiteralString:
+    """Every statement is built from names that the code owns; values are always bound."""
+    return cast("LiteralString", query)
+
+
+def _why(error: BaseException) -> str:
+    """The first line of what the driver says, which holds no password."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

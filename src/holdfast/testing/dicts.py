@@ -1,0 +1,155 @@
+"""A store on plain dicts: the port's semantics and nothing else, for tests, models and simulators.
+
+Never here: a rule about sessions. What a row may become is decided before it reaches any store.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
+from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.rows import TABLES, Key, Members, Need, Row, Value, key_of
+from holdfast.commands.view import Changes, View
+from holdfast.domain.events import Event
+from holdfast.domain.ids import AccountId
+from holdfast.domain.service_time import ServiceState
+from holdfast.domain.session import Session
+from holdfast.store.clock import ProcessClock
+from holdfast.store.events import numbered
+from holdfast.store.port import Conflict
+from holdfast.store.sql import changed_columns
+
+Tables = dict[type[Row], dict[tuple[Value, ...], Row]]
+
+
+class DictStore:
+    """A store in memory, for one thread. It has no lists: `page` raises NotImplementedError.
+
+    locks_everything: False makes commands name every row before they are decided, as on a store with row locks.
+    """
+
+    def __init__(self, *, clock: ProcessClock, locks_everything: bool = True) -> None:
+        self.locks_everything = locks_everything
+        self.tables: Tables = {row_type: {} for row_type in TABLES}
+        self.last_numbers: dict[str, int] = {}
+        self.tables[ServiceState][(1,)] = ServiceState(1, clock.now_ms(), 0, "dicts", 0)
+        self._clock = clock
+
+    def begin(self) -> "DictTransaction":
+        """Begin a transaction."""
+        return DictTransaction(self, self._clock)
+
+    def get(self, key: Key) -> Row | None:
+        """A committed row."""
+        return self.tables[key.row_type].get(key.values)
+
+    def find(self, members: Members) -> list[Row]:
+        """The committed members of a set, newest first: found by looking at every row."""
+        spec, values = members
+        wanted = list(zip(spec.equals, values, strict=True))
+        rows = self.tables[spec.row_type].values()
+        found = [row for row in rows if all(getattr(row, column) == value for column, value in wanted)]
+        found.sort(key=lambda row: getattr(row, spec.order), reverse=True)  # type: ignore[no-any-return]
+        return list(islice(found, spec.limit))
+
+    def page(self, request: ListRequest) -> ListPage:
+        """Not offered."""
+        raise NotImplementedError("a store on dicts has no lists")
+
+    def events_after(
+        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
+    ) -> list[Event]:
+        """Events of an account with a higher number, in order."""
+        wanted = {"account_id": account_id, **filters}
+        events = [row for row in self.tables[Event].values() if isinstance(row, Event) and row.number > number]
+        found = [event for event in events if all(getattr(event, name) == value for name, value in wanted.items())]
+        return sorted(found, key=lambda event: event.number)[:limit]
+
+    def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
+        """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
+        due: list[tuple[int, str]] = []
+        for row in self.tables[Session].values():
+            assert isinstance(row, Session)
+            if row.check_due_ms is not None and row.check_due_ms <= service_ms:
+                due.append((row.check_due_ms, row.id))
+            if row.wake_pending_at_ms is not None and row.wake_pending_at_ms <= wall_ms:
+                due.append((row.wake_pending_at_ms, row.id))
+        return [session_id for _, session_id in sorted(due)[:limit]]
+
+    def service_clock(self) -> tuple[ServiceState, int]:
+        """The service state and the wall clock."""
+        state = self.tables[ServiceState][(1,)]
+        assert isinstance(state, ServiceState)
+        return state, self._clock.now_ms()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class DictTransaction:
+    """One transaction: what it saves takes effect as it commits."""
+
+    def __init__(self, store: DictStore, clock: ProcessClock) -> None:
+        self._store = store
+        self._clock = clock
+        self._puts: list[Row] = []
+        self._deletes: list[Key] = []
+        self._last_numbers: dict[str, int] = {}
+
+    def load(self, needs: Iterable[Need], view: View) -> None:
+        """Put rows and sets into the view."""
+        for need in needs:
+            if isinstance(need, Key):
+                view.add_row(need, self._store.get(need))
+            else:
+                view.add_members(need, self._store.find(need))
+
+    def clock(self, *, is_tick: bool) -> tuple[ServiceState, int]:
+        """The service state and the wall clock."""
+        now_ms = self._clock.tick_ms() if is_tick else self._clock.now_ms()
+        return self._store.service_clock()[0], now_ms
+
+    def save(self, changes: Changes, *, recorded_at_ms: int) -> None:
+        """Get everything ready to be committed. Raises: Conflict."""
+        keys = [key_of(row) for row in changes.inserts]
+        if len(set(keys)) < len(keys) or any(self._store.get(key) is not None for key in keys):
+            raise Conflict
+        self._puts += changes.inserts
+        for before, after in changes.updates:
+            stored = self._store.get(key_of(after))
+            if stored is not None:
+                self._puts.append(_with_changes(stored, before, after))
+        self._deletes += changes.deletes
+        for purge in changes.purges:
+            rows = [*self._store.tables[purge.row_type].values(), *self._puts]
+            self._deletes += [
+                key_of(row)
+                for row in rows
+                if type(row) is purge.row_type and getattr(row, purge.column) == purge.value
+            ]
+        self._puts += numbered(changes.emitted, last_numbers=self._take_numbers, recorded_at_ms=recorded_at_ms)
+
+    def _take_numbers(self, counts: Mapping[str, int]) -> dict[str, int]:
+        taken = self._store.last_numbers
+        self._last_numbers = {account: taken.get(account, 0) + count for account, count in counts.items()}
+        return self._last_numbers
+
+    def commit(self) -> None:
+        """Let what was saved take effect."""
+        tables = self._store.tables
+        for row in self._puts:
+            tables[type(row)][key_of(row).values] = row
+        for key in self._deletes:
+            tables[key.row_type].pop(key.values, None)
+        self._store.last_numbers.update(self._last_numbers)
+
+    def rollback(self) -> None:
+        """Forget what was saved."""
+        self._puts, self._deletes, self._last_numbers = [], [], {}
+
+
+def _with_changes(stored: Row, before: Row, after: Row) -> Row:
+    """The stored row with the columns in which two versions of it differ."""
+    changed = set(changed_columns(before, after))
+    values = [new if position in changed else old for position, (old, new) in enumerate(zip(stored, after, strict=True))]
+    made: Row = type(stored)._make(values)  # type: ignore[attr-defined]
+    return made
