@@ -106,6 +106,15 @@ class LiveWire:
                 self.bodies.append(b"")
                 await asyncio.sleep(0)
             return
+        if path == "/nothing":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        if path == "/parts":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"X-Parts", b"2")]})
+            await send({"type": "http.response.body", "body": b"one", "more_body": True})
+            await send({"type": "http.response.body", "body": b"two"})
+            return
         await _answer(send, 200, path.encode())
 
 
@@ -128,6 +137,8 @@ class RawClient:
     """A socket that can be read one answer at a time."""
 
     def __init__(self, sock: socket.socket) -> None:
+        # Else the kernel keeps a piece back until the one before is acknowledged, and what was sent did not arrive.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.received = b""
 

@@ -10,12 +10,21 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import pytest
 
-from holdfast.doors.http.limits import WIRE_LIMITS, WireLimits
-from holdfast.doors.http.server import AddressUnusable, PortTaken, TlsFiles, listen
+from holdfast.doors.http.bodies import Receive
+from holdfast.doors.http.limits import WIRE_LIMITS
+from holdfast.doors.http.protocol import WireProtocol
+from holdfast.doors.http.server import (
+    AddressUnusable,
+    ApplicationNotStarted,
+    PortTaken,
+    TlsFiles,
+    build_server,
+    listen,
+)
 from tests.http.attacks import ATTACKS, END, GET, HOST, NEXT, POST, SMUGGLED, Attack
 from tests.http.live_wire import WAIT_S, LiveWire, RawClient, eventually, live_wire
 
@@ -43,6 +52,12 @@ def loop(request: pytest.FixtureRequest) -> Loop:
 @pytest.fixture(scope="module")
 def wire(loop: Loop) -> Iterator[LiveWire]:
     with live_wire(PATIENT, loop=loop) as wire:
+        yield wire
+
+
+@pytest.fixture(scope="module")
+def hasty(loop: Loop) -> Iterator[LiveWire]:
+    with live_wire(HASTY, loop=loop) as wire:
         yield wire
 
 
@@ -127,6 +142,28 @@ def test_answer_names_its_date_and_not_its_server(client: RawClient) -> None:
     assert set(answer.headers) == {"date", "content-type", "content-length"}
 
 
+@pytest.mark.parametrize(
+    ("request_line", "head_has", "body"),
+    [
+        (b"GET /parts HTTP/1.1", b"transfer-encoding: chunked", b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"),
+        (b"GET /parts HTTP/1.0", b"connection: close", b"onetwo"),
+        (b"HEAD /parts HTTP/1.1", b"x-parts: 2", b""),
+        (b"HEAD /first HTTP/1.1", b"content-length: 6", b""),
+        (b"GET /nothing HTTP/1.1", b"HTTP/1.1 204 No Content", b""),
+        (b"HEAD /nothing HTTP/1.0", b"HTTP/1.1 204 No Content", b""),
+    ],
+)
+def test_answer_is_framed_as_its_request_can_read_it(
+    client: RawClient, request_line: bytes, head_has: bytes, body: bytes
+) -> None:
+    client.send(request_line + b"\r\n" + HOST + b"Connection: close\r\n\r\n")
+    head, _, rest = client.read_until_end().partition(b"\r\n\r\n")
+    assert head_has in head.split(b"\r\n")
+    assert head.count(b"connection: close") == 1
+    assert (b"transfer-encoding" in head) == (b"0\r\n\r\n" in rest)
+    assert rest == body
+
+
 def test_trailing_blanks_are_no_part_of_a_header(wire: LiveWire, client: RawClient) -> None:
     client.send(b"POST /first HTTP/1.1\r\nHost: \t holdfast.test \t \r\nContent-Length:\t5\t\r\n\r\nhello")
     assert client.read_answer() is not None
@@ -152,6 +189,14 @@ def test_body_of_four_mebibytes_arrives_whole_chunked_or_not(wire: LiveWire, cli
     client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
     assert client.read_answer() is not None
     assert wire.bodies == [body, body]
+
+
+def test_answers_leave_at_once(wire: LiveWire, client: RawClient) -> None:
+    client.send(GET + END)
+    assert client.read_answer() is not None
+    (connection,) = wire.server.server_state.connections
+    sock = cast(WireProtocol, connection)._transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_requests_sent_ahead_are_answered_in_order(wire: LiveWire, client: RawClient) -> None:
@@ -232,25 +277,26 @@ def test_stream_learns_that_its_reader_left_even_with_another_request_behind_it(
         ),
     ],
 )
-def test_client_that_falls_silent_is_let_go(name: str, data: bytes, statuses: list[int], loop: Loop) -> None:
-    with live_wire(HASTY, loop=loop) as wire, wire.connect() as client:
+def test_client_that_falls_silent_is_let_go(name: str, data: bytes, statuses: list[int], hasty: LiveWire) -> None:
+    with hasty.connect() as client:
         client.send(data)
         assert [answer.status for answer in client.read_answers()] == statuses, name
 
 
 @pytest.mark.parametrize(
-    ("start", "drop", "limits"),
+    ("start", "drop"),
     [
-        (GET + b"X: ", b"a", HASTY),
-        (b"", b"\r\n", HASTY),
-        (POST + b"Content-Length: 4000000\r\n\r\n", b"a", HASTY),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n5;", b"a", HASTY),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", HASTY),
+        (GET + b"X: ", b"a"),
+        (b"", b"\r\n"),
+        (POST + b"Content-Length: 4000000\r\n\r\n", b"a"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n5;", b"a"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
     ],
     ids=["head", "empty lines", "body", "extension", "chunks"],
 )
-def test_client_that_trickles_is_let_go(start: bytes, drop: bytes, limits: WireLimits, loop: Loop) -> None:
-    with live_wire(limits, loop=loop) as wire, wire.connect() as client:
+def test_client_that_trickles_is_let_go(start: bytes, drop: bytes, hasty: LiveWire) -> None:
+    hasty.executed.clear()
+    with hasty.connect() as client:
         client.send(start)
         client.sock.settimeout(0.02)
         statuses = [408] if start else []
@@ -263,7 +309,7 @@ def test_client_that_trickles_is_let_go(start: bytes, drop: bytes, limits: WireL
                 continue
         client.sock.settimeout(WAIT_S)
         assert [answer.status for answer in client.read_answers()] == statuses
-        assert wire.executed == []
+    assert hasty.executed == []
 
 
 def test_upload_above_the_floor_outlives_the_stall_limit(loop: Loop) -> None:
@@ -385,6 +431,18 @@ def test_taken_port_on_the_second_address_leaves_the_first_free() -> None:
         pass
 
 
+def test_application_that_refuses_to_start_stops_the_server_and_frees_the_port() -> None:
+    async def refuse(scope: object, receive: Receive, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    server = build_server(refuse, host="127.0.0.1", port=0)
+    with pytest.raises(ApplicationNotStarted):
+        server.run()
+    with socket.create_server(("127.0.0.1", server.port)):
+        pass
+
+
 @pytest.mark.parametrize("host", ["holdfast.invalid", "192.0.2.1"])
 def test_address_of_another_machine_is_refused(host: str) -> None:
     with pytest.raises(AddressUnusable):
@@ -411,7 +469,7 @@ def test_tls_is_spoken_where_a_certificate_is_given(loop: Loop, tmp_path: Path) 
         assert wire.executed == ["/first"]
 
 
-FUZZED_REQUESTS_PER_LOOP = 1_500
+FUZZED_REQUESTS_PER_LOOP = 3_000
 FUZZ_ORIGINALS = [
     GET + b"Accept: */*\r\nAuthorization: Bearer hf_agent_0\r\nUser-Agent: holdfast\r\n\r\n",
     POST + b'Content-Type: application/json\r\nContent-Length: 21\r\n\r\n{"fencing_token":123}',

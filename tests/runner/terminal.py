@@ -27,6 +27,10 @@ class Shell:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def foreground_group(self) -> int:
+        """The process group that the terminal listens to."""
+        return os.tcgetpgrp(self._master)
+
     def expect(self, text: str) -> str:
         """Wait until a text has appeared, and forget everything up to it; what came before it."""
         deadline = time.monotonic() + WAIT_SECONDS_MAX

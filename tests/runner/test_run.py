@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.runner import run as runs
+from holdfast.runner.exits import CommandEnd, ExitCode
+from holdfast.runner.schedule import Pace
 from tests.client.fake_server import KEY, Asked, Reply, problem
 from tests.runner.conftest import World
 from tests.runner.processes import (
     QUICK,
     WAIT_SECONDS_MAX,
+    arguments,
     children_of,
     eventually,
     is_alive,
@@ -468,6 +473,62 @@ def test_a_start_whose_answer_was_lost_is_asked_again_with_the_same_key(world: W
     first, second = world.server.asked_for("/v1/sessions")
     assert (first.body, first.idempotency_key) == (second.body, second.idempotency_key)
     assert list(world.server.sessions) == ["sess_1"]
+
+
+@pytest.mark.parametrize("reply", [None, problem(503, "overloaded"), problem(429, "rate_limited")])
+def test_a_command_that_needs_an_answer_waits_for_one_and_does_not_run_without(
+    world: World, reply: Reply | None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "ANSWER_SECONDS_MAX", 0.5)
+    monkeypatch.chdir(world.directory)
+    if reply is None:
+        world.server.close()
+    else:
+        world.server.refuse("/v1/sessions", reply)
+    options = runs.RunOptions(
+        command=("touch", "ran"),
+        agent=None,
+        scope=None,
+        is_exclusive=True,
+        take_over_reason=None,
+        is_strict=False,
+        pace=Pace(5, 15),
+        stop_grace_seconds=10,
+        leaves_background=False,
+    )
+
+    assert runs.run(options, environ=world.environ) == CommandEnd(ExitCode.SERVER_AWAY, None)
+    assert capfd.readouterr().err.endswith("--exclusive, --take-over and --strict need an answer first.\n")
+    assert reply is None or len(world.server.asked) > 1
+    assert not (world.directory / "ran").exists()
+
+
+def test_control_c_while_the_start_is_not_answered_ends_the_runner(world: World) -> None:
+    world.server.is_silent = True
+    with running(["--exclusive", "--", "touch", "ran"], world.environ, cwd=world.directory) as runner:
+        world.server.wait_for("/v1/sessions")
+        runner.send_signal(signal.SIGINT)
+        runner.communicate(timeout=WAIT_SECONDS_MAX)
+    assert runner.returncode == -signal.SIGINT
+    assert not (world.directory / "ran").exists()
+
+
+def test_closed_standard_streams_do_no_harm(world: World) -> None:
+    line = " ".join(shlex.quote(word) for word in arguments("--", "sh", "-c", "echo $$ >ran; exit 5"))
+    done = subprocess.run(
+        ["sh", "-c", f"{line} <&- >&- 2>&-"], env=world.environ, cwd=world.directory, timeout=WAIT_SECONDS_MAX
+    )
+    assert done.returncode == 5
+    assert (world.directory / "ran").exists()
+
+
+def test_a_home_that_cannot_be_written_is_a_warning(world: World) -> None:
+    homeless = {**world.environ, "HOME": "/proc/nowhere", "HOLDFAST_KEY": KEY}
+    homeless.pop("HOLDFAST_MACHINE_ID")
+    done = run("--", "sh", "-c", "exit 4", environ=homeless, cwd=world.directory)
+    assert done.returncode == 4
+    assert "WARNING: this machine's id cannot be kept" in done.stderr
+    assert world.server.asked[-1].body["reason"] == "exit code 4"
 
 
 def test_taking_over_shows_what_was_left_and_gives_it_to_the_command(world: World) -> None:

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from holdfast.commands.rows import TABLES, Members, Row, SetSpec, Value
+from holdfast.commands.rows import TABLES, Key, Members, Row, SetSpec, Value
 from holdfast.commands.view import Reply
 from holdfast.domain.events import Event
-from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.session import Session, SessionProfile
 from holdfast.engine.batch import Outcome
 from holdfast.store.port import Store
@@ -27,6 +26,16 @@ ALL_ROWS = {
     row_type: SetSpec(f"all_of_{table.name}", row_type, (), order=table.key[-1], limit=ROWS_MAX)
     for row_type, table in TABLES.items()
 }
+
+ROWS_OF_ACCOUNT = {
+    row_type: spec._replace(name=f"{spec.name}_in_account", equals=("account_id",))
+    for row_type, spec in ALL_ROWS.items()
+    if "account_id" in TABLES[row_type].columns
+}
+
+EVENTS_OF_SESSION = SetSpec("all_events_of_session", Event, ("session_id",), order="number", limit=ROWS_MAX)
+
+R = TypeVar("R", bound=tuple[Any, ...])
 
 Dump = dict[str, list[tuple[Value, ...]]]
 
@@ -57,17 +66,32 @@ def world(kind: str, *, sqlite_path: Path, postgres_url: str | None) -> Iterator
         store.close()
 
 
-def rows_of(store: Store, row_type: type[Row]) -> list[Any]:
+def rows_of(store: Store, row_type: type[R]) -> list[R]:
     """Every row of a table, in the order of its key."""
-    key = TABLES[row_type].key
-    rows = store.find(Members(ALL_ROWS[row_type], ()))
-    return sorted(rows, key=lambda row: tuple(getattr(row, column) for column in key))
+    return _in_order(store.find(Members(ALL_ROWS[row_type], ())), row_type)
+
+
+def rows_in_account(store: Store, row_type: type[R], account_id: str) -> list[R]:
+    """Every row of a table that an account has, in the order of its key."""
+    return _in_order(store.find(Members(ROWS_OF_ACCOUNT[row_type], (account_id,))), row_type)
 
 
 def dump(store: Store) -> Dump:
     """Everything in a store, as plain values; the timeline, which every database draws for itself, is left out."""
     found = {table.name: [_plain(row) for row in rows_of(store, table.row_type)] for table in TABLES.values()}
     found["service_state"] = [values[:3] + values[4:] for values in found["service_state"]]
+    return found
+
+
+def dump_account(store: Store, account_id: str) -> Dump:
+    """Everything that a store has of one account."""
+    tables = [TABLES[row_type] for row_type in ROWS_OF_ACCOUNT]
+    return {table.name: [_plain(row) for row in rows_in_account(store, table.row_type, account_id)] for table in tables}
+
+
+def _in_order(rows: list[Row], row_type: type[R]) -> list[R]:
+    key = TABLES[row_type].key
+    found: list[Any] = sorted(rows, key=lambda row: tuple(getattr(row, column) for column in key))
     return found
 
 
@@ -98,24 +122,29 @@ def answer(outcome: Outcome) -> str:
 
 def session_of(store: Store, session_id: str) -> Session:
     """A session's row, as stored."""
-    return next(row for row in rows_of(store, Session) if row.id == session_id)  # type: ignore[no-any-return]
+    session = store.get(Key(Session, (session_id,)))
+    assert isinstance(session, Session)
+    return session
 
 
 def profile_of(store: Store, session_id: str) -> SessionProfile:
     """A session's profile, as stored."""
-    return next(row for row in rows_of(store, SessionProfile) if row.id == session_id)  # type: ignore[no-any-return]
+    profile = store.get(Key(SessionProfile, (session_id,)))
+    assert isinstance(profile, SessionProfile)
+    return profile
 
 
-def events_of(store: Store, session_id: SessionId | str) -> list[Event]:
+def events_of(store: Store, session_id: str) -> list[Event]:
     """The events of a session, in order."""
-    return sorted((row for row in rows_of(store, Event) if row.session_id == session_id), key=lambda each: each.number)
+    found = store.find(Members(EVENTS_OF_SESSION, (session_id,)))
+    return [event for event in reversed(found) if isinstance(event, Event)]
 
 
-def told(store: Store, session_id: SessionId | str) -> list[str]:
+def told(store: Store, session_id: str) -> list[str]:
     """The types of a session's events, in order, without their common beginning."""
     return [str(event.type).removeprefix("session.") for event in events_of(store, session_id)]
 
 
-def numbers_of(store: Store, account_id: AccountId | str) -> list[int]:
+def numbers_of(store: Store, account_id: str) -> list[int]:
     """The numbers of an account's events."""
-    return [event.number for event in rows_of(store, Event) if event.account_id == account_id]
+    return [event.number for event in rows_in_account(store, Event, account_id)]

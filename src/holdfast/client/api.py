@@ -190,7 +190,7 @@ class Api:
         if is_json and content:
             try:
                 body = json.loads(content)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise Unreachable(self.url, "its answer is not JSON") from None
         if response.status < 300:
             return Answer(response.status, body, headers, content)

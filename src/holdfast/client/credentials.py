@@ -87,7 +87,7 @@ def read_keys(path: Path) -> dict[str, str]:
         raise CredentialsInvalid(str(path), exc.strerror or "it cannot be read") from exc
     try:
         document = json.loads(content) if len(content) <= FILE_BYTES_MAX else None
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     keys = document.get("keys") if isinstance(document, dict) and document.get("version") == FILE_VERSION else None
     if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):

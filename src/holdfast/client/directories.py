@@ -11,6 +11,8 @@ from holdfast.client.files import make_private_directory, write_atomically
 
 APPLICATION = "holdfast"
 
+_PLATFORM: str = sys.platform
+
 _MACHINE_ID = re.compile(r"mach_[0-9a-f]{32}")
 
 
@@ -60,11 +62,11 @@ def _read_machine_id(path: Path) -> str | None:
 
 
 def _directory(environ: Mapping[str, str], *, linux_name: str, linux_default: str, windows_name: str) -> Path:
-    if sys.platform == "win32":
+    if _PLATFORM == "win32":
         base = environ.get(windows_name)
         return Path(base) / APPLICATION if base else Path.home() / "AppData" / "Local" / APPLICATION
     home = Path(environ.get("HOME") or Path.home())
-    if sys.platform == "darwin":
+    if _PLATFORM == "darwin":
         return home / "Library" / "Application Support" / APPLICATION
     # The XDG specification has relative values ignored.
     given = environ.get(linux_name, "")

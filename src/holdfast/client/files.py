@@ -39,13 +39,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable, where the platform knows how."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if sys.platform != "win32":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

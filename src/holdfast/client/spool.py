@@ -203,7 +203,7 @@ class Spool:
         except OSError:
             self._tell(f"cannot read {path}")
             return None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self._set_aside(path, "bad", "it is torn, or not a session of Holdfast")
             return None
         return entry

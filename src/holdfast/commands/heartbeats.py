@@ -64,21 +64,16 @@ def _beaten(command: Heartbeat, view: View) -> Body:
         require_token(session, given=command.fencing_token)
         return beat_body(Changed(session), view)
 
-    def renew(session: Session, scope: Scope | None, now: Moment) -> Changed:
-        changed = beat(session, scope=scope, now=now)
-        if command.activity is None and command.progress is None and command.status_note is None:
-            return changed
-        renewed = changed.session
-        return changed._replace(
-            session=renewed._replace(
-                activity=renewed.activity if command.activity is None else command.activity,
-                progress=renewed.progress if command.progress is None else command.progress,
-                status_note=renewed.status_note if command.status_note is None else command.status_note,
-            )
-        )
+    told = {name: value for name, value in zip(_TOLD, command[2:], strict=True) if value is not None}
 
-    _, changed = change(view, command.session_id, fencing_token=command.fencing_token, verb=renew)
-    return beat_body(changed, view)
+    def renew(session: Session, scope: Scope | None, now: Moment) -> Changed:
+        return beat(session, scope=scope, now=now, told=told)
+
+    return beat_body(change(view, session, fencing_token=command.fencing_token, verb=renew), view)
+
+
+_TOLD = Heartbeat._fields[2:]
+assert _TOLD == ("activity", "progress", "status_note")
 
 
 def beat_body(changed: Changed, view: View) -> Body:

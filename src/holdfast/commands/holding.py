@@ -64,19 +64,17 @@ Verb = Callable[[Session, Scope | None, Moment], Changed]
 """A lifecycle verb, its own arguments filled in: of the session, the scope's guard row where needed, and the present."""
 
 
-def change(view: View, session_id: SessionId, *, fencing_token: int | None, verb: Verb) -> tuple[Session, Changed]:
+def change(view: View, session: Session, *, fencing_token: int | None, verb: Verb) -> Changed:
     """Carry out a holder's verb: check the token, decide, and leave the result in the view.
 
-    Answers the session as it was, and what became of it.
-    Raises: not_found, fencing_token_stale, what the verb raises, fencing_token_required; in this order.
+    Raises: fencing_token_stale, what the verb raises, fencing_token_required; in this order.
     """
-    session = find_session(view, session_id)
     check_token(session, given=fencing_token)
     scope = find_scope(view, session.account_id, session.scope) if needs_scope(session, now=view.now) else None
     changed = verb(session, scope, view.now)
     require_token(session, given=fencing_token)
     record(view, changed)
-    return session, changed
+    return changed
 
 
 def record(view: View, changed: Changed) -> None:

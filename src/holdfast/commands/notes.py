@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from holdfast.commands.bodies import checkpoint_body, session_body
 from holdfast.commands.heartbeats import next_beat
-from holdfast.commands.holding import change, find_profile
+from holdfast.commands.holding import change, find_profile, find_session
 from holdfast.commands.rows import Need, both_keys, session_key
 from holdfast.commands.transitions import require_revision
 from holdfast.commands.view import Reply, View
@@ -37,9 +37,9 @@ class WriteCheckpoint(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The checkpoint, and when to beat next."""
-        _, changed = change(
+        changed = change(
             view,
-            self.session_id,
+            find_session(view, self.session_id),
             fencing_token=self.fencing_token,
             verb=lambda session, scope, now: lifecycle.require_writable(session, scope=scope, now=now),
         )
@@ -89,13 +89,14 @@ class PatchSession(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The changed session, at its next revision."""
-        before, changed = change(
+        before = find_session(view, self.session_id)
+        changed = change(
             view,
-            self.session_id,
+            before,
             fencing_token=self.fencing_token,
             verb=lambda session, scope, now: lifecycle.require_writable(session, scope=scope, now=now),
         )
-        require_revision(before, given=self.revision)
+        require_revision(lifecycle.settle(before, now=view.now).session, given=self.revision)
         session = changed.session._replace(revision=changed.session.revision + 1)
         fields: dict[str, Any] = dict(self.fields)
         profile = find_profile(view, session)._replace(**fields)

@@ -124,6 +124,10 @@ def client_session_key(account_id: AccountId, client_session_id: str) -> Key:
 
 
 def key_of(row: Row) -> Key:
-    """The key of a row."""
+    """The key of a row: the columns of a key lead its table."""
     row_type = type(row)
-    return Key(row_type, tuple(getattr(row, column) for column in TABLES[row_type].key))
+    return Key(row_type, row[: _KEY_LENGTHS[row_type]])
+
+
+_KEY_LENGTHS: Final = {table.row_type: len(table.key) for table in TABLES.values()}
+assert all(table.columns[: len(table.key)] == table.key for table in TABLES.values())

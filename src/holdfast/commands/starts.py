@@ -17,7 +17,7 @@ from holdfast.commands.holding import (
     find_session,
     record,
 )
-from holdfast.commands.rows import Members, Need, both_keys, client_session_key, scope_key
+from holdfast.commands.rows import Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor, KeyScope, require
@@ -25,8 +25,8 @@ from holdfast.domain.audit import AuditAction
 from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
 from holdfast.domain.events import Data, EventType, Happening, Rule
 from holdfast.domain.fencing import check_token
-from holdfast.domain.ids import SessionId
-from holdfast.domain.lifecycle import LIVE, phase, settle
+from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.lifecycle import HOLDING, LIVE, phase, settle
 from holdfast.domain.limits import SCOPE_SESSIONS_MAX
 from holdfast.domain.policy import INTERACTIVE, PRESET_NAMES, Policy, PolicyRequest, resolve
 from holdfast.domain.scope import ScopeParts, acquire, own_scope
@@ -88,12 +88,19 @@ class StartSession(NamedTuple):
         if self.client_session_id is not None:
             needs.append(client_session_key(actor.account_id, self.client_session_id))
         if self.scope is not None:
-            spec = ALL_HOLDERS if self.exclusive or self.take_over is not None else NEWEST_HOLDERS
-            held = (actor.account_id, self.scope)
-            needs += [scope_key(*held), Members(LAST_CHECKPOINTS, held)]
-            needs.append(Members(HOLDERS_BY_IDENTITY, (*held, self.agent, self.holder_id)))
-            needs += [Members(spec, (*held, is_exclusive)) for is_exclusive in (True, False)]
+            needs += self._needs_of_scope(actor.account_id, self.scope)
         return needs
+
+    def _needs_of_scope(self, account_id: AccountId, scope: str) -> list[Need]:
+        held = (account_id, scope)
+        is_thorough = self.exclusive or self.take_over is not None
+        specs = (NEWEST_HOLDERS, ALL_HOLDERS) if is_thorough else (NEWEST_HOLDERS,)
+        return [
+            scope_key(*held),
+            Members(LAST_CHECKPOINTS, held),
+            Members(HOLDERS_BY_IDENTITY, (*held, self.agent, self.holder_id)),
+            *[Members(spec, (*held, is_exclusive)) for spec in specs for is_exclusive in (True, False)],
+        ]
 
     def decide(self, view: View) -> Reply:
         """The session at top level, its token, when to beat, and what the last one on the scope left.
@@ -107,16 +114,19 @@ class StartSession(NamedTuple):
                 raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("reason", "is required with force"),))
         named = self._named_by_client(view)
         scope = self.scope if self.scope is not None or named is None else named.scope
+        if scope is None and self.take_over is not None and self.take_over.session_id is not None:
+            scope = find_session(view, self.take_over.session_id).scope
         if scope is None:
             session_id = SessionId(view.mint("sess"))
             return self._new(view, session_id, policy=policy, scope=own_scope(session_id), took_over_from=None)
+        view.require(*self._needs_of_scope(view.actor.account_id, scope))
         target = self._take_over_target(view, scope)
         if target is not None:
             return self._taken_over(view, target, policy=policy, scope=scope)
         own = named or self._own(view, scope)
-        if own is not None and self.supersede:
+        while own is not None and self.supersede:
             self._superseded(view, own)
-            own = None
+            own = self._own(view, scope)
         self._clear_way(view, scope, own=own)
         if own is not None:
             return self._resumed(view, own, policy=policy)
@@ -161,13 +171,16 @@ class StartSession(NamedTuple):
                 raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("take_over.session_id", message),))
             return session
         holders = find_holders(view, ALL_HOLDERS, view.actor.account_id, scope)
-        lapsed = [session for session in holders if phase(settle(session, now=view.now).session) not in LIVE]
+        lapsed = [session for session in holders if phase(settle(session, now=view.now).session) in HOLDING - LIVE]
         return max(lapsed, key=lambda session: session.id, default=None)
 
     def _clear_way(self, view: View, scope: str, *, own: Session | None) -> None:
         """Make sure that nobody is in the way; supersede them where an operator forces it."""
         is_exclusive = bool(self.exclusive) if own is None or self.exclusive is not None else own.exclusive
-        for rival in rivals(view, scope, is_exclusive=is_exclusive, except_ids=() if own is None else (own.id,)):
+        found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=() if own is None else (own.id,))
+        if self.supersede and self.force:
+            view.require(*[profile_key(rival.id) for rival in found])
+        for rival in found:
             if not (self.supersede and self.force):
                 raise in_the_way(rival, view)
             self._superseded(view, rival)
@@ -180,10 +193,14 @@ class StartSession(NamedTuple):
     def _taken_over(self, view: View, old: Session, *, policy: Policy | None, scope: str) -> Reply:
         assert self.take_over is not None
         session_id = SessionId(view.mint("sess"))
-        give_way(view, old, successor_id=session_id, is_forced=self.force, reason=self.take_over.reason)
+        reason = self.take_over.reason
+        give_way(view, old, successor_id=session_id, is_forced=self.force, reason=reason)
         start = self._replace(exclusive=old.exclusive if self.exclusive is None else self.exclusive)
-        for rival in rivals(view, scope, is_exclusive=bool(start.exclusive), except_ids=()):
-            raise in_the_way(rival, view)
+        found = rivals(view, scope, is_exclusive=bool(start.exclusive), except_ids=())
+        view.require(*[profile_key(rival.id) for rival in found])
+        for rival in found:
+            # Live ones come first, so nobody gives way to a start that is refused.
+            give_way(view, rival, successor_id=session_id, is_forced=False, reason=reason)
         return start._new(view, session_id, policy=policy, scope=scope, took_over_from=old.id)
 
     def _resumed(self, view: View, own: Session, *, policy: Policy | None) -> Reply:
@@ -319,9 +336,6 @@ class TakeOverSession(NamedTuple):
             require(view.actor, KeyScope.OPERATOR)
         old = find_session(view, self.session_id)
         profile = find_profile(view, old)
-        held = (old.account_id, old.scope)
-        holders = [Members(ALL_HOLDERS, (*held, is_exclusive)) for is_exclusive in (True, False)]
-        view.require(scope_key(*held), Members(LAST_CHECKPOINTS, held), *holders)
         inherited = ScopeParts(profile.project_id, profile.venture, profile.repo, profile.track, profile.workspace)
         start = StartSession(
             scope=old.scope,
@@ -440,8 +454,10 @@ def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[Sess
     holders = find_holders(view, spec, view.actor.account_id, scope)
     if is_exclusive and len(holders) > SCOPE_SESSIONS_MAX:
         raise Refusal(Code.SCOPE_CROWDED, scope=scope, limit=SCOPE_SESSIONS_MAX, ways_out=(WayOut(Action.START),))
-    found = [each for each in holders if each.id not in except_ids and (is_exclusive or each.exclusive)]
-    return sorted(found, key=lambda each: phase(settle(each, now=view.now).session) not in LIVE)
+    phases = {each.id: phase(settle(each, now=view.now).session) for each in holders}
+    in_question = [each for each in holders if each.id not in except_ids and (is_exclusive or each.exclusive)]
+    found = [each for each in in_question if phases[each.id] in HOLDING]
+    return sorted(found, key=lambda each: phases[each.id] not in LIVE)
 
 
 def in_the_way(rival: Session, view: View) -> Refusal:
@@ -456,7 +472,10 @@ def give_way(view: View, old: Session, *, successor_id: SessionId, is_forced: bo
     """Leave the old session marked as taken over, and the audit told."""
     before = find_profile(view, old)
     changed = lifecycle.give_way(old, successor_id=successor_id, is_forced=is_forced, now=view.now)
-    record(view, changed._replace(session=changed.session._replace(status_reason=reason)))
+    if changed.session.status == Status.ENDED:
+        # One that failed or was abandoned keeps the reason for that.
+        changed = changed._replace(session=changed.session._replace(status_reason=reason))
+    record(view, changed)
     if before.ended_at_ms is None:
         view.put(before._replace(ended_at_ms=view.now.wall_ms))
     audit(view, AuditAction.SESSION_TAKEN_OVER, target=old.id, reason=reason)
@@ -510,7 +529,7 @@ def left_behind(view: View, session: Session, *, has_scope: bool) -> dict[str, o
     ]
     return {
         "last_checkpoint": checkpoint_body(checkpoints[0]) if checkpoints else None,
-        "recoverable": [recoverable_body(each) for each in holders if phase(each) not in LIVE],
+        "recoverable": [recoverable_body(each) for each in holders if phase(each) in HOLDING - LIVE],
     }
 
 

@@ -35,10 +35,8 @@ class SweepSessions(NamedTuple):
 
 
 def _swept(session: Session, view: View) -> bool:
-    woken = lifecycle.wake(session, now=view.now)
-    settled = lifecycle.settle(woken.session, now=view.now)
-    happenings = (*woken.happenings, *settled.happenings)
+    settled = lifecycle.settle(session, now=view.now)
     swept = lifecycle.rescheduled(settled.session)
     if swept != session:
-        record(view, settled._replace(session=swept, happenings=happenings))
-    return bool(happenings)
+        record(view, settled._replace(session=swept))
+    return bool(settled.happenings)

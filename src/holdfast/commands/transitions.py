@@ -29,7 +29,7 @@ def _answer(view: View, changed: Changed, **facts: Any) -> Reply:
 
 def _told(view: View, session_id: SessionId, fencing_token: int | None, verb: Verb) -> Reply:
     """A verb of a session that goes on: the answer tells when to beat next."""
-    _, changed = change(view, session_id, fencing_token=fencing_token, verb=verb)
+    changed = change(view, find_session(view, session_id), fencing_token=fencing_token, verb=verb)
     return _answer(view, changed, **next_beat(changed.session, view), reactivated=changed.is_reactivated)
 
 
@@ -87,9 +87,9 @@ class ParkSession(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The parked session."""
-        _, changed = change(
+        changed = change(
             view,
-            self.session_id,
+            find_session(view, self.session_id),
             fencing_token=self.fencing_token,
             verb=lambda session, scope, now: lifecycle.park(
                 session, wake_at_ms=self.wake_at_ms, reason=self.reason, scope=scope, now=now
@@ -112,9 +112,9 @@ class StallSession(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The stalled session."""
-        _, changed = change(
+        changed = change(
             view,
-            self.session_id,
+            find_session(view, self.session_id),
             fencing_token=self.fencing_token,
             verb=lambda session, scope, now: lifecycle.stall(session, reason=self.reason, scope=scope, now=now),
         )
@@ -135,9 +135,10 @@ class EndSession(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The ended session."""
-        before, changed = change(
+        before = find_session(view, self.session_id)
+        changed = change(
             view,
-            self.session_id,
+            before,
             fencing_token=self.fencing_token,
             verb=lambda session, scope, now: lifecycle.end(session, end_reason=self.end_reason, scope=scope, now=now),
         )
@@ -162,13 +163,14 @@ class FailSession(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The failed session."""
-        before, changed = change(
+        before = find_session(view, self.session_id)
+        changed = change(
             view,
-            self.session_id,
+            before,
             fencing_token=self.fencing_token,
             verb=lambda session, scope, now: lifecycle.fail(session, reason=self.reason, scope=scope, now=now),
         )
-        if lifecycle.phase(before) != Phase.FAILED_BY_REPORT:
+        if lifecycle.phase(lifecycle.settle(before, now=view.now).session) != Phase.FAILED_BY_REPORT:
             view.put(
                 find_profile(view, changed.session)._replace(
                     ended_at_ms=view.now.wall_ms,
@@ -234,7 +236,7 @@ class DeleteSession(NamedTuple):
         """What was deleted, counted."""
         session = find_session(view, self.session_id)
         check_token(session, given=self.fencing_token)
-        lifecycle.require_deletable(session, now=view.now)
+        settled = lifecycle.require_deletable(session, now=view.now)
         profile = find_profile(view, session)
         deleted = {"sessions": 1, "checkpoints": session.checkpoint_count}
         if profile.client_session_id is not None:
@@ -247,7 +249,7 @@ class DeleteSession(NamedTuple):
         view.delete(profile_key(session.id))
         view.delete(session_key(session.id))
         gone = Happening(EventType.DELETED, Rule.REQUESTED, view.now.wall_ms, {"scope": session.scope})
-        view.emit((gone,), session_id=session.id, account_id=session.account_id)
+        view.emit((*settled.happenings, gone), session_id=session.id, account_id=session.account_id)
         audit(view, AuditAction.SESSION_DELETED, target=session.id)
         return Reply({"id": session.id, "deleted": deleted})
 

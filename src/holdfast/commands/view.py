@@ -116,6 +116,11 @@ class View:
             key = key_of(row)
             self._rows.setdefault(key, row)
             keys.append(key)
+        # The store does not have what earlier commands of the batch left, so nor has its answer.
+        for key in self._loaded:
+            kept = self._rows[key]
+            if kept is not None and key.row_type is members.spec.row_type and _belongs(kept, members):
+                keys.append(key)
         self._members[members] = keys
         specs = self._specs.setdefault(members.spec.row_type, [])
         if members.spec not in specs:

@@ -44,6 +44,14 @@ class Mint:
         self._last_ms = -1
         self._last_random = 0
 
+    def mark(self) -> tuple[int, int]:
+        """Where it stands, to `go_back` to."""
+        return self._last_ms, self._last_random
+
+    def go_back(self, mark: tuple[int, int]) -> None:
+        """Take back the ids given since: whoever asked for them was interrupted, and will ask again."""
+        self._last_ms, self._last_random = mark
+
     def next(self, prefix: str, *, at_ms: int, random: int) -> str:
         """A new id such as `sess_01J…`; `random` is any integer, of which 80 bits are used."""
         random &= _RANDOM_MASK

@@ -9,8 +9,10 @@ Two rules govern everything here:
 Nothing about sessions' states is decided anywhere else. The diagram in `docs/lifecycle.md` is generated from the table.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple, assert_never
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, assert_never
 
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import Data, EventType, Happening, Rule
@@ -170,6 +172,9 @@ HISTORY_VERBS: Final = frozenset({Verb.ARCHIVE, Verb.DELETE})
 """Verbs about the record rather than the work; they are allowed whoever took the session over."""
 
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
 class Changed(NamedTuple):
     """A session after a verb, and what happened on the way, in order.
 
@@ -187,20 +192,33 @@ def phase(session: Session) -> Phase:
     """The phase of a session as stored; `settle` it first where time matters."""
     if session.status == Status.FAILED:
         return Phase.FAILED_BY_SILENCE if session.failed_by == FailedBy.SILENCE else Phase.FAILED_BY_REPORT
-    return Phase(session.status)
+    return _PHASE_OF_STATUS[session.status]
+
+
+_PHASE_OF_STATUS: Final = {status: Phase(status.value) for status in Status if status != Status.FAILED}
 
 
 def settle(session: Session, *, now: Moment) -> Changed:
-    """The session as time has left it: lapsed, failed or given up at the moments when each was due.
+    """The session as time has left it: woken, lapsed, failed or given up at the moments when each was due.
 
     The result depends on the deadlines alone, not on when somebody looked, so a late sweep changes nothing but the
     time at which it was noticed. Held while now < due; lapsed at equality.
     """
-    happenings: list[Happening] = []
+    session, woken = _woken(session, now=now)
+    happenings = list(woken)
     while session.due_ms is not None and now.service_ms >= session.due_ms:
         session, happening = _overdue(session, due_ms=session.due_ms, now=now)
         happenings.append(happening)
     return Changed(session, tuple(happenings))
+
+
+def _woken(session: Session, *, now: Moment) -> tuple[Session, tuple[Happening, ...]]:
+    """The one event of a parked session whose time to wake has come; it stays parked."""
+    wake_at_ms = session.wake_pending_at_ms
+    if wake_at_ms is None or phase(session) != Phase.PARKED or now.wall_ms < wake_at_ms:
+        return session, ()
+    woken = session._replace(wake_pending_at_ms=None, revision=session.revision + 1)
+    return woken, (Happening(EventType.WAKE, Rule.WAKE_TIME_REACHED, wake_at_ms, {}),)
 
 
 def _overdue(session: Session, *, due_ms: int, now: Moment) -> tuple[Session, Happening]:
@@ -220,13 +238,17 @@ def _overdue(session: Session, *, due_ms: int, now: Moment) -> tuple[Session, Ha
     return changed, Happening(event_type, rule, at_ms, data)
 
 
-def beat(session: Session, *, scope: Scope | None, now: Moment) -> Changed:
+def beat(session: Session, *, scope: Scope | None, now: Moment, told: Mapping[str, Any] = _NOTHING) -> Changed:
     """Renew the lease; bring a lapsed session back where its policy allows it and nobody took its place.
 
-    scope: the guard row; needed unless `needs_scope` says otherwise.
+    scope: the guard row; may be None where `needs_scope` says so. told: columns that the holder sets on the way.
     Raises: lease_expired, lease_held, session_failed, session_abandoned, session_ended, session_taken_over.
     """
-    return _told(session, Verb.BEAT, scope=scope, now=now)
+    if not needs_scope(session, now=now) and session.taken_over_by is None:
+        # What the table says too, of a session whose lease is running; nearly every beat ends here.
+        return Changed(_renewed(session, now=now, told=told))
+    changed = _told(session, Verb.BEAT, scope=scope, now=now)
+    return changed._replace(session=changed.session._replace(**told)) if told else changed
 
 
 def pause(session: Session, *, scope: Scope | None, now: Moment) -> Changed:
@@ -248,15 +270,6 @@ def park(session: Session, *, wake_at_ms: int | None, reason: str | None, scope:
     data: Data = {"wake_at_ms": wake_at_ms, "reason": reason}
     changed = _told(session, Verb.PARK, scope=scope, now=now, reason=reason, data=data)
     return changed._replace(session=changed.session._replace(wake_pending_at_ms=wake_at_ms))
-
-
-def wake(session: Session, *, now: Moment) -> Changed:
-    """The one event of a parked session whose time to wake has come; it stays parked."""
-    wake_at_ms = session.wake_pending_at_ms
-    if phase(session) != Phase.PARKED or wake_at_ms is None or now.wall_ms < wake_at_ms:
-        return Changed(session)
-    woken = session._replace(wake_pending_at_ms=None, revision=session.revision + 1)
-    return Changed(woken, (Happening(EventType.WAKE, Rule.WAKE_TIME_REACHED, wake_at_ms, {}),))
 
 
 def stall(session: Session, *, reason: str | None, scope: Scope | None, now: Moment) -> Changed:
@@ -355,9 +368,11 @@ def archive(session: Session, *, now: Moment) -> Changed:
     return Changed(put_away, (*settled.happenings, happening))
 
 
-def require_deletable(session: Session, *, now: Moment) -> None:
-    """Refuse to delete what is not over and archived. Raises: session_not_terminal, session_not_archived."""
-    _allowed(settle(session, now=now).session, Verb.DELETE, scope=None, is_forced=False, now=now)
+def require_deletable(session: Session, *, now: Moment) -> Changed:
+    """The session as time has left it, if it may be deleted. Raises: session_not_terminal, session_not_archived."""
+    settled = settle(session, now=now)
+    _allowed(settled.session, Verb.DELETE, scope=None, is_forced=False, now=now)
+    return settled
 
 
 def require_writable(session: Session, *, scope: Scope | None, now: Moment) -> Changed:
@@ -406,7 +421,7 @@ def _told(
         return Changed(_renewed(settled.session, now=now))
     if move.to == before and verb == Verb.BEAT:
         last_heartbeat_at_ms = max(now.wall_ms, settled.session.last_heartbeat_at_ms)
-        return Changed(settled.session._replace(last_heartbeat_at_ms=last_heartbeat_at_ms))
+        return settled._replace(session=settled.session._replace(last_heartbeat_at_ms=last_heartbeat_at_ms))
     if move.to == before and verb == Verb.STALL:
         return settled
     moved = _entered(settled.session, move.to, since_due_ms=now.service_ms, at_ms=now.wall_ms)
@@ -418,6 +433,7 @@ def _told(
         last_heartbeat_at_ms=max(now.wall_ms, moved.last_heartbeat_at_ms)
         if move.to in LIVE
         else moved.last_heartbeat_at_ms,
+        archived_at_ms=None if move.to in LIVE else moved.archived_at_ms,
     )
     rule = Rule.BEAT_AFTER_LAPSE if is_reactivated and verb == Verb.BEAT else Rule.REQUESTED
     event_type = EventType.REACTIVATED if is_reactivated else _EVENT_ON_ENTRY[move.to]
@@ -437,10 +453,11 @@ _EVENT_ON_ENTRY: Final = {
 }
 
 
-def _renewed(session: Session, *, now: Moment) -> Session:
+def _renewed(session: Session, *, now: Moment, told: Mapping[str, Any] = _NOTHING) -> Session:
     """A full lease from now; an acknowledged beat is never moved back, even where service time seems to step back."""
     due_ms = max(session.due_ms or 0, now.service_ms + session.lease_ms)
-    return session._replace(due_ms=due_ms, last_heartbeat_at_ms=max(now.wall_ms, session.last_heartbeat_at_ms))
+    last_heartbeat_at_ms = max(now.wall_ms, session.last_heartbeat_at_ms)
+    return session._replace(due_ms=due_ms, last_heartbeat_at_ms=last_heartbeat_at_ms, **told)
 
 
 def _entered(session: Session, to: Phase, *, since_due_ms: int, at_ms: int) -> Session:
@@ -579,7 +596,7 @@ def _refused_by_phase(session: Session, verb: Verb, *, scope: Scope | None) -> R
         return Refusal(
             Code.SESSION_NOT_TERMINAL,
             session_id=session.id,
-            status=session.status.value,
+            status=str(session.status),
             verb=said,
             ways_out=(end_it,),
         )

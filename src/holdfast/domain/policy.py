@@ -86,7 +86,8 @@ def _from_lease(request: PolicyRequest) -> Policy:
     """Whatever was not given follows from the lease."""
     if request.lease_ms is None:
         raise _invalid("lease_seconds", f"is required by the preset {request.preset}")
-    interval_ms = request.heartbeat_interval_ms or request.lease_ms // 3
+    given_ms = request.heartbeat_interval_ms
+    interval_ms = request.lease_ms // 3 if given_ms is None else given_ms
     is_autonomous = request.preset == AUTONOMOUS
     return Policy(
         preset=AUTONOMOUS if is_autonomous else CUSTOM,

@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 
 Outcome = Reply | Refusal
 
-LOAD_ROUNDS_MAX = 4
-"""Rounds of locking until no command needs a further row. Two are usual where one row leads to another; more means that
-others changed the references meanwhile, and then the commands are tried again one by one."""
+LOAD_ROUNDS_MAX = 8
+"""Rounds of locking until no command needs a further row. Two are usual where one row leads to another, and five the
+most that a command takes; more means that others changed the references meanwhile, and then the commands are tried
+again one by one."""
 
 ALONE_TRIES_MAX = 8
 """Tries of a single command against other writers before it is refused as busy. Each lost try means that another
@@ -93,7 +94,9 @@ def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list
     and no two nodes wait for each other in a circle.
     """
     needs = dict.fromkeys(need for envelope in envelopes for need in _needs(envelope))
+    mark = mint.mark()
     for _ in range(LOAD_ROUNDS_MAX):
+        mint.go_back(mark)
         view = View(mint)
         transaction = store.begin()
         try:

@@ -21,6 +21,10 @@ from holdfast.store.port import CommitUnknown, Store
 log = logging.getLogger(__name__)
 
 
+GATHER_ROUNDS_MAX = 8
+"""Rounds of the event loop that the writer waits for more while more keeps coming: a millisecond or two at full load."""
+
+
 class QueueLimits(NamedTuple):
     """How much may wait, and how much goes into one transaction.
 
@@ -53,6 +57,7 @@ class Engine:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._work = threading.Event()
+        self._gathering_rounds = 0
         self._is_stopping = False
         self._is_broken = False
         self._changed = asyncio.Event()
@@ -91,6 +96,8 @@ class Engine:
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._put(_Waiting(envelope, future))
+        if not self._gathering_rounds:
+            self._gather(0)
         outcome = await future
         if isinstance(outcome, Refusal):
             raise outcome
@@ -100,6 +107,7 @@ class Engine:
         """The same for a caller on a thread of its own."""
         future: futures.Future[Outcome] = futures.Future()
         self._put(_Waiting(envelope, future))
+        self._work.set()
         outcome = future.result()
         if isinstance(outcome, Refusal):
             raise outcome
@@ -116,7 +124,7 @@ class Engine:
     def _put(self, waiting: _Waiting) -> None:
         """Queue a command. Raises: unavailable, overloaded."""
         if not self.is_writable:
-            raise Refusal(Code.UNAVAILABLE, retry_after_ms=5_000, ways_out=(WayOut(Action.REPEAT_LATER),))
+            raise _unavailable()
         envelope = waiting.envelope
         limit = self._limits.commands - (0 if envelope.is_beat else self._limits.beats_reserved)
         is_over_bytes = self._waiting_bytes + envelope.size_bytes > self._limits.bytes
@@ -124,14 +132,28 @@ class Engine:
             raise Refusal(Code.OVERLOADED, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
         self._waiting_bytes += envelope.size_bytes
         self._waiting.append(waiting)
-        if not self._work.is_set():
-            self._work.set()
+
+    def _gather(self, gathered: int) -> None:
+        """Wake the writer once a round of the event loop brought nothing new, or after enough rounds.
+
+        Requests that arrive together then share a batch, and the two threads do not fight over the interpreter. A
+        request that comes alone waits for one round of an idle loop, some 20 microseconds.
+        """
+        waiting = len(self._waiting)
+        if waiting > gathered and self._gathering_rounds < GATHER_ROUNDS_MAX and self._loop is not None:
+            self._gathering_rounds += 1
+            self._loop.call_soon(self._gather, waiting)
+            return
+        self._gathering_rounds = 0
+        self._work.set()
 
     def _serve(self) -> None:
-        while True:
+        while not (self._is_stopping and not self._waiting):
+            self._work.wait()
+            self._work.clear()
             batch = self._take()
             if not batch:
-                return
+                continue
             try:
                 outcomes = run_batch(self._store, [each.envelope for each in batch], mint=self._mint)
             except CommitUnknown:
@@ -145,22 +167,19 @@ class Engine:
             self._deliver(batch, outcomes)
 
     def _take(self) -> list[_Waiting]:
-        """The next batch, as soon as there is one; none when it is time to stop."""
-        while not self._waiting:
-            self._work.clear()
-            # Somebody may have put a command between the look and the clearing, and saw the event still set.
-            if self._waiting:
-                break
-            if self._is_stopping or self._is_broken:
-                return []
-            self._work.wait()
-        batch = []
+        """What waits, up to a batch; what is left over wakes the writer again. A broken store's queue is refused."""
+        batch: list[_Waiting] = []
         weight = 0
         while self._waiting and weight < self._limits.batch_weight:
             waiting = self._waiting.popleft()
             self._waiting_bytes -= waiting.envelope.size_bytes
             weight += waiting.envelope.weight
             batch.append(waiting)
+        if self._waiting:
+            self._work.set()
+        if self._is_broken:
+            self._deliver(batch, [_unavailable() for _ in batch])
+            return []
         return batch
 
     def _break(self) -> None:
@@ -193,3 +212,7 @@ class Engine:
         if is_change:
             self._changed.set()
             self._changed = asyncio.Event()
+
+
+def _unavailable() -> Refusal:
+    return Refusal(Code.UNAVAILABLE, retry_after_ms=5_000, ways_out=(WayOut(Action.REPEAT_LATER),))

@@ -68,8 +68,9 @@ def leave_as(end: CommandEnd) -> NoReturn:
 
     A death by signal is repeated, without a core of its own; where that does not work, 128 + n.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     number = end.signal_number
     if number is not None and sys.platform != "win32":
         import resource

@@ -1,5 +1,6 @@
 """How much work a tree of processes has done: CPU time and bytes moved, one integer that never goes down."""
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +36,7 @@ def advance(progress: Progress, readings: Mapping[ProcessKey, int]) -> Progress:
 
 
 def read_tree(root_pid: int, *, known: Mapping[ProcessKey, int]) -> dict[ProcessKey, int]:
-    """The work of each descendant of a process, its reaped children's included.
+    """The work of each descendant of a process, its reaped children's included; bytes only where Linux counts them.
 
     Where the system does not tell (another user's process), the last known reading stands.
     """
@@ -63,9 +64,11 @@ def _work(process: "psutil.Process") -> int:
 
     times = process.cpu_times()
     cpu_ms = int(1_000 * (times.user + times.system + times.children_user + times.children_system))
-    try:
-        io = process.io_counters()
-    except (AttributeError, psutil.AccessDenied):
-        return cpu_ms
-    moved = getattr(io, "read_chars", io.read_bytes) + getattr(io, "write_chars", io.write_bytes)
-    return cpu_ms + int(moved)
+    moved_bytes = 0
+    if sys.platform == "linux":
+        try:
+            io = process.io_counters()
+            moved_bytes = io.read_chars + io.write_chars
+        except psutil.AccessDenied:
+            pass
+    return cpu_ms + moved_bytes

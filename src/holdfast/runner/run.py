@@ -7,6 +7,7 @@ This module puts the parts in order. The rules are in `session`, `schedule` and 
 import errno
 import os
 import queue
+import secrets
 import socket
 import sys
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
-from holdfast.client.credentials import Credentials, CredentialsInvalid, find_credentials
+from holdfast.client.credentials import DEFAULT_URL, Credentials, CredentialsInvalid, find_credentials
 from holdfast.client.directories import data_directory, machine_id
 from holdfast.client.spool import Entry, Spool, SpoolFull, this_process
 from holdfast.runner import heartbeat, predecessor, progress, session
@@ -101,6 +102,7 @@ def run(options: RunOptions, *, environ: Mapping[str, str]) -> CommandEnd:
     try:
         if sys.platform == "win32":
             raise NotStarted(ExitCode.CANNOT_RUN, "holdfast run needs Linux or macOS; on Windows, use it inside WSL.")
+        _fill_standard_streams()
         return _run(options, environ)
     except NotStarted as refusal:
         for line in refusal.lines:
@@ -110,19 +112,35 @@ def run(options: RunOptions, *, environ: Mapping[str, str]) -> CommandEnd:
         return CommandEnd(None, SIGINT)
 
 
+def _fill_standard_streams() -> None:
+    """Have something behind descriptors 0, 1 and 2, so that no socket of the runner gets one of these numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def _run(options: RunOptions, environ: Mapping[str, str]) -> CommandEnd:
     credentials = _credentials(options, environ)
     data_dir = data_directory(environ)
     request = _start_request(options, environ, data_dir)
     api = _api(credentials, options)
+    try:
+        return _run_with(api, request, options, environ, Spool(data_dir / "spool", tell=say))
+    finally:
+        api.close()
+
+
+def _run_with(
+    api: Api, request: StartRequest, options: RunOptions, environ: Mapping[str, str], spool: Spool
+) -> CommandEnd:
     attempt = _start(api, request, options)
     begun = attempt.session
-    recorder = _Recorder(api, request, Spool(data_dir / "spool", tell=say), begun)
+    recorder = _Recorder(api, request, spool, begun)
     file = None
     try:
         recorder.open()
         file = _present(begun) if begun else None
-        inner = command_environ(environ, url=credentials.url, begun=begun, checkpoint=file)
+        inner = command_environ(environ, url=api.url, begun=begun, checkpoint=file)
         return _Run(options, api, request, attempt, recorder).carry_out(inner)
     except KeyboardInterrupt:
         recorder.close(CommandEnd(None, SIGINT), None, failure=None)
@@ -154,8 +172,7 @@ def _credentials(options: RunOptions, environ: Mapping[str, str]) -> Credentials
         if options.needs_answer:
             raise NotStarted(ExitCode.NOT_PERMITTED, f"no key: {exc}") from exc
         say(f"WARNING: no key: {exc}")
-        url = find_credentials({**environ, "HOLDFAST_KEY": "none"}).url
-        return Credentials(url, None)
+        return Credentials(environ.get("HOLDFAST_URL") or DEFAULT_URL, None)
 
 
 def _api(credentials: Credentials, options: RunOptions) -> Api:
@@ -167,10 +184,14 @@ def _api(credentials: Credentials, options: RunOptions) -> Api:
 
 def _start_request(options: RunOptions, environ: Mapping[str, str], data_dir: Path) -> StartRequest:
     try:
-        machine = machine_id(data_dir, environ=environ)
         directory = str(Path.cwd())
     except OSError as exc:
-        raise NotStarted(ExitCode.CANNOT_RUN, f"cannot work here: {exc}") from exc
+        raise NotStarted(ExitCode.CANNOT_RUN, f"cannot work in this directory: {exc}") from exc
+    try:
+        machine = machine_id(data_dir, environ=environ)
+    except OSError as exc:
+        say(f"WARNING: this machine's id cannot be kept, so it has another one at every run: {exc}")
+        machine = f"mach_{secrets.token_hex(16)}"
     return session.start_request(
         scope=scope_here(options.scope, machine_id=machine, environ=environ),
         agent=(options.agent or Path(options.command[0]).name)[: session.NAME_CHARS_MAX],
@@ -206,11 +227,12 @@ def _start(api: Api, request: StartRequest, options: RunOptions) -> Attempt:
                 time.sleep(delay)
                 continue
             _tell_away(exc, options)
+            return Attempt(None, first_at, is_replayed=False)
         except ApiRefusal as refusal:
             _tell_refused(refusal, options)
+            return Attempt(None, first_at, is_replayed=False)
         else:
             return Attempt(begun, first_at, is_replayed)
-        return Attempt(None, first_at, is_replayed=False)
 
 
 def _tell_away(exc: Unreachable, options: RunOptions) -> None:

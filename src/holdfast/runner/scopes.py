@@ -17,7 +17,7 @@ WORKSPACE_CHARS_MAX = 800
 """A path, percent-encoded, that still fits a scope; a longer one is named by its hash."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ssh": 22, "git": 9418, "git+ssh": 22, "ssh+git": 22}
-_SCP_FORM = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^:/\s\[\]]{2,}):(?!//)(.+)")
+_SCP_FORM = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^:/\s\[\]]{2,}):(?!:|//)(.+)")
 
 
 def repository_of(origin_url: str) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from holdfast.client.api import Answer, Api, ApiRefusal, Json, Unreachable
+from holdfast.client.api import Answer, Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.spool import Call, End, timestamp
 from holdfast.runner.exits import CommandEnd, reason_of, shell_code
 from holdfast.runner.redaction import redact_arguments
@@ -127,15 +127,21 @@ def whole(seconds: float) -> int | float:
 def start(api: Api, request: StartRequest, *, timeout_seconds: float) -> tuple[Session, bool]:
     """Start the session; the session, and whether this answer repeats that of an earlier attempt.
 
-    Raises: Unreachable, ApiRefusal.
+    Raises: Unreachable, also for a refusal that only asks to come back later; ApiRefusal.
     """
-    answer = api.request(
-        "POST",
-        "/v1/sessions",
-        body=request.body,
-        idempotency_key=request.idempotency_key,
-        timeout_seconds=timeout_seconds,
-    )
+    try:
+        answer = api.request(
+            "POST",
+            "/v1/sessions",
+            body=request.body,
+            idempotency_key=request.idempotency_key,
+            timeout_seconds=timeout_seconds,
+        )
+    except ApiRefusal as refusal:
+        if verdict(refusal) is Verdict.AWAY:
+            seconds = refusal.retry_after_seconds
+            raise Unavailable(api.url, refusal.detail, retry_after_seconds=seconds) from refusal
+        raise
     reply = _object(api, answer)
     session_id, token = reply.get("id"), reply.get("fencing_token")
     if not isinstance(session_id, str) or not isinstance(token, int):

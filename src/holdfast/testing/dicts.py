@@ -48,7 +48,7 @@ class DictStore:
         wanted = list(zip(spec.equals, values, strict=True))
         rows = self.tables[spec.row_type].values()
         found = [row for row in rows if all(getattr(row, column) == value for column, value in wanted)]
-        found.sort(key=lambda row: getattr(row, spec.order), reverse=True)  # type: ignore[no-any-return]
+        found.sort(key=lambda row: getattr(row, spec.order), reverse=True)
         return list(islice(found, spec.limit))
 
     def page(self, request: ListRequest) -> ListPage:
@@ -122,9 +122,7 @@ class DictTransaction:
         for purge in changes.purges:
             rows = [*self._store.tables[purge.row_type].values(), *self._puts]
             self._deletes += [
-                key_of(row)
-                for row in rows
-                if type(row) is purge.row_type and getattr(row, purge.column) == purge.value
+                key_of(row) for row in rows if type(row) is purge.row_type and getattr(row, purge.column) == purge.value
             ]
         self._puts += numbered(changes.emitted, last_numbers=self._take_numbers, recorded_at_ms=recorded_at_ms)
 
@@ -149,7 +147,8 @@ class DictTransaction:
 
 def _with_changes(stored: Row, before: Row, after: Row) -> Row:
     """The stored row with the columns in which two versions of it differ."""
-    changed = set(changed_columns(before, after))
-    values = [new if position in changed else old for position, (old, new) in enumerate(zip(stored, after, strict=True))]
+    values = list(stored)
+    for position in changed_columns(before, after):
+        values[position] = after[position]
     made: Row = type(stored)._make(values)  # type: ignore[attr-defined]
     return made

@@ -25,8 +25,8 @@ Exit codes: 0; 2 a setting is wrong, and all that are wrong are named.
 def config_command(*, is_json: bool, **flags: str | bool | None) -> None:
     """Show the settings that `holdfast serve` would start with here, and where each value came from."""
     from holdfast.config import SETTINGS, load, shown_values
-    from holdfast.doors.cli.layout import Cell, Column, render
-    from holdfast.doors.cli.terminal import echo_lines, width
+    from holdfast.doors.cli import terminal
+    from holdfast.doors.cli.layout import Column, Span, render
 
     loaded = load(flags, os.environ, Path.cwd())
     values = shown_values(loaded.settings)
@@ -34,18 +34,23 @@ def config_command(*, is_json: bool, **flags: str | bool | None) -> None:
         document = {name: {"value": value, "source": loaded.sources[name]} for name, value in values.items()}
         click.echo(json.dumps(document, indent=2))
         return
-    rows = [
-        [
-            Cell(setting.name),
-            Cell(_in_words(values[setting.name])),
-            Cell(loaded.sources[setting.name], "dim" if loaded.sources[setting.name] == "default" else ""),
-            Cell(setting.variable, "dim"),
-        ]
-        for setting in SETTINGS
+    rows = []
+    for setting in SETTINGS:
+        source, value = loaded.sources[setting.name], values[setting.name]
+        rows.append(
+            [
+                Span(setting.name),
+                Span(str(value).lower() if isinstance(value, bool) else str(value)),
+                Span(source, "dim" if source == "default" else ""),
+                Span(setting.variable, "dim"),
+                Span(setting.help, "dim"),
+            ]
+        )
+    columns = [
+        Column("NAME"),
+        Column("VALUE", comfort=20, least=12, cut="middle"),
+        Column("SOURCE", comfort=14, cut="start"),
+        Column("VARIABLE", drop=1),
+        Column("WHAT IT IS", drop=2),
     ]
-    columns = [Column("NAME"), Column("VALUE", shrink=1, cut="middle", least=12), Column("SOURCE"), Column("VARIABLE", drop=1)]
-    echo_lines(render(columns, rows, width=width()))
-
-
-def _in_words(value: str | int | bool | None) -> str:
-    return {True: "true", False: "false", None: "not set"}.get(value, str(value)) if value in (True, False, None) and not isinstance(value, int | str) or isinstance(value, bool) else str(value)
+    terminal.echo_lines(render(columns, rows, width=terminal.width()))

@@ -9,7 +9,7 @@ import click
 from holdfast.client.api import ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.credentials import CredentialsInvalid
 from holdfast.doors.cli import fields, terminal
-from holdfast.doors.cli.options import HAS_KEY_META
+from holdfast.doors.cli.options import KEY_SOURCE_META
 from holdfast.doors.cli.ways_out import in_words
 from holdfast.doors.cli.words import duration
 
@@ -68,7 +68,9 @@ def _described(failure: Exception) -> tuple[ExitCode, dict[str, Json], list[str]
     if isinstance(failure, Missing):
         return _plain(ExitCode.REFUSED, "not_found", str(failure))
     if isinstance(failure, OSError) and failure.errno != errno.EPIPE:
-        return _plain(ExitCode.FAILED, "failed", f"{failure.strerror or failure}: {failure.filename or ''}".rstrip(": "))
+        return _plain(
+            ExitCode.FAILED, "failed", f"{failure.strerror or failure}: {failure.filename or ''}".rstrip(": ")
+        )
     raise failure
 
 
@@ -98,10 +100,12 @@ def _unreachable(failure: Unreachable) -> list[str]:
 
 def _refusal(refusal: ApiRefusal) -> list[str]:
     lines = [refusal.detail]
-    for error in fields.children(refusal.problem, "errors")[:ERRORS_SHOWN_MAX]:
-        lines.append(f"  {fields.text(error, 'field')}: {fields.text(error, 'message')}")
+    errors = fields.children(refusal.problem, "errors")[:ERRORS_SHOWN_MAX]
+    lines += [f"  {fields.text(error, 'field')}: {fields.text(error, 'message')}" for error in errors]
     if refusal.status == 401:
         return [*lines, *_how_to_get_a_key()]
+    if refusal.status == 403:
+        lines.append("Set HOLDFAST_KEY to such a key; with an admin key, `holdfast keys create --scope …` makes one.")
     hints = in_words(fields.children(refusal.problem, "ways_out"))
     if hints:
         lines.append("What you can do:" if len(hints) > 1 else "You can:")
@@ -114,10 +118,10 @@ def _refusal(refusal: ApiRefusal) -> list[str]:
 
 
 def _how_to_get_a_key() -> list[str]:
-    has_key = click.get_current_context().meta.get(HAS_KEY_META)
-    first = "The key that was sent is not known there." if has_key else "No key for it is known here."
+    source = click.get_current_context().meta.get(KEY_SOURCE_META)
+    first = f"It came from {source}." if source else "No key for this server is known here: set HOLDFAST_KEY."
     return [
-        f"{first} Set HOLDFAST_KEY to one that is.",
-        "The first start of a server prints one, and leaves it where this user's `holdfast` finds it on that machine;",
-        "whoever has an admin key makes more with `holdfast keys create`.",
+        first,
+        "The first start of a server prints a key, and keeps it for this user's `holdfast` on that machine;",
+        "with an admin key, `holdfast keys create` makes more.",
     ]

@@ -33,10 +33,13 @@ VERBS = {
     "ps": "table:ps_command",
     "show": "sessions:show_command",
     "explain": "sessions:explain_command",
+    "heartbeat": "sessions:heartbeat_command",
     "checkpoint": "sessions:checkpoint_command",
+    "resume": "sessions:resume_command",
     "end": "sessions:end_command",
     "stop": "sessions:stop_command",
     "takeover": "sessions:takeover_command",
+    "archive": "sessions:archive_command",
     "keys": "keys:keys_command",
     "config": "config_command:config_command",
 }

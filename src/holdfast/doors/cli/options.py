@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from holdfast.client.api import Api
+    from holdfast.client.api import Answer, Api
 
 REQUEST_SECONDS = 10.0
 """How long a person waits for one answer."""
 
+CLOCK_DIFFERENCE_SECONDS = 2.0
+"""A server's clock this near is not told from one's own: its answers name whole seconds."""
+
 JSON_META = "holdfast.json"
-HAS_KEY_META = "holdfast.has_key"
+KEY_SOURCE_META = "holdfast.key_source"
 """Under which names a call's context remembers what its failure has to know."""
 
 
@@ -39,8 +42,22 @@ def connect(url: str | None, *, timeout_seconds: float = REQUEST_SECONDS) -> "Ap
     if url is not None:
         environ["HOLDFAST_URL"] = url
     found = find_credentials(environ)
-    click.get_current_context().meta[HAS_KEY_META] = found.key is not None
+    source = "" if found.key is None else "HOLDFAST_KEY" if environ.get("HOLDFAST_KEY") else "this user's kept keys"
+    click.get_current_context().meta[KEY_SOURCE_META] = source
     try:
         return Api(found.url, found.key, timeout_seconds=timeout_seconds)
     except ValueError as exc:
         raise CredentialsInvalid("HOLDFAST_KEY", str(exc)) from exc
+
+
+def present(answer: "Answer") -> float:
+    """Seconds since the epoch by the server's clock, to which every time in its answer belongs."""
+    import time
+    from email.utils import parsedate_to_datetime
+
+    here = time.time()
+    try:
+        there = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except ValueError:
+        return here
+    return here if abs(here - there) < CLOCK_DIFFERENCE_SECONDS else there

@@ -30,7 +30,9 @@ def server_options(command: F) -> F:
     options = (
         click.option("--host", metavar="HOST", help="Address to listen on. Default: localhost."),
         click.option("--port", metavar="PORT", help="Port to listen on; 0 lets the system choose. Default: 8787."),
-        click.option("--database", "database_url", metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME."),
+        click.option(
+            "--database", "database_url", metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME."
+        ),
         click.option("--config", "config", metavar="FILE", help="A TOML file with settings."),
         click.option("--no-auth", is_flag=True, default=None, help="Ask nobody for a key. On a loopback address only."),
     )

@@ -1,4 +1,4 @@
-"""Text for a terminal: made harmless, measured, and cut to fit. Nothing that came from elsewhere is printed otherwise."""
+"""Text for a terminal: made harmless, measured, and cut to fit. What came from elsewhere is printed in no other way."""
 
 import unicodedata
 from typing import Literal, assert_never

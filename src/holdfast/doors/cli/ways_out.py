@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from holdfast.client.api import Json
-from holdfast.doors.cli import fields
 from holdfast.domain.errors import Action
+from holdfast.doors.cli import fields
 
 Way = dict[str, Json]
 

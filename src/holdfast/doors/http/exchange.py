@@ -253,6 +253,7 @@ class Exchange:
             self._put(body)
         if is_last:
             self.is_answered = True
+            self._buffer, self.buffered_bytes = b"", 0
             self._wake()
             self._connection.exchange_finished(self)
 

@@ -9,6 +9,7 @@ upgrade as the next request, takes trailers for headers, and forgets all but the
 """
 
 import asyncio
+import logging
 import re
 from collections import Counter, deque
 from typing import Any, NoReturn, cast
@@ -23,6 +24,8 @@ from holdfast.doors.http import faults
 from holdfast.doors.http.exchange import Application, Exchange
 from holdfast.doors.http.faults import WireFault
 from holdfast.doors.http.limits import WireLimits
+
+_log = logging.getLogger("holdfast.wire")
 
 NEVER_MS = 1 << 62
 """A deadline that does not come."""
@@ -178,9 +181,8 @@ class WireProtocol(asyncio.Protocol):
         self._is_head_split = self._is_in_head or len(data) > self._limits.head_bytes_max
         try:
             self._feed(data)
-        except httptools.HttpParserError:
-            # Bytes behind a closing request are no fault of it; whatever else stops the parser is one.
-            self._refuse(self._fault or (None if self._is_last and not self._is_in_message else faults.MALFORMED))
+        except httptools.HttpParserError as exc:
+            self._refuse(self._fault_behind(exc))
             return
         if self._is_in_message:
             self._watch_arrival(len(data))
@@ -197,6 +199,17 @@ class WireProtocol(asyncio.Protocol):
             self._writable.set()
 
     # The parser's side.
+
+    def _fault_behind(self, exc: httptools.HttpParserError) -> WireFault | None:
+        if self._fault is not None:
+            return self._fault
+        if self._is_last and not self._is_in_message:
+            # Bytes behind a closing request: no fault, and never read.
+            return None
+        if isinstance(exc, httptools.HttpParserCallbackError):
+            _log.error("wire_failed", exc_info=exc)
+            return faults.BROKEN
+        return faults.MALFORMED
 
     def _feed(self, data: bytes) -> None:
         rest: bytes | memoryview = data

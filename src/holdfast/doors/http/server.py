@@ -230,7 +230,8 @@ def _listen_on(addresses: list[tuple[socket.AddressFamily, str]], *, host: str, 
 
 
 def _listening_socket(family: socket.AddressFamily, *, ip: str, port: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named: asyncio turns off Nagle's delay only where it sees that it is TCP.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
             # A restart must not wait for the closed connections of its predecessor to be forgotten.
@@ -253,14 +254,19 @@ def _reason_of(exc: OSError) -> str:
 
 def _holder_of(port: int) -> str | None:
     """The program that listens on a port, such as `python3 (pid 4711)`; None where this user may not know."""
-    try:
-        for connection in psutil.net_connections(kind="tcp"):
-            is_listening = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
-            if is_listening and connection.pid is not None:
-                name = "".join(char if char.isprintable() else "?" for char in psutil.Process(connection.pid).name())
-                return f"{name} (pid {connection.pid})"
-    except (psutil.Error, OSError):
-        return None
+    for process in psutil.process_iter():
+        try:
+            # One by one: of all at once only root is told on macOS, of its own everybody.
+            listening = {
+                tuple(connection.laddr)[1:]
+                for connection in process.net_connections(kind="tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+            if (port,) in listening:
+                name = "".join(char if char.isprintable() else "?" for char in process.name())
+                return f"{name} (pid {process.pid})"
+        except (psutil.Error, OSError):
+            continue
     return None
 
 

@@ -1,0 +1,169 @@
+"""`holdfast ps --watch`: the table kept up to date, also while the server is away."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from holdfast.client.api import Api, ApiRefusal, Json, Unreachable
+from holdfast.doors.cli.layout import Line, Span
+from holdfast.doors.cli.table import Selection, footer, read_sessions, table
+from holdfast.doors.cli.text import fit, shown
+from holdfast.doors.cli.words import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERVAL_SECONDS = 1.0
+"""Between two looks at the server, and two drawings of the table."""
+
+KEYS_THAT_LEAVE = frozenset("qQ\x03\x1b")
+
+LINES_AROUND = 6
+"""Lines of a screen that are not sessions: the heading, the titles, the footer, and the space between them."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen last. clock_ahead_seconds: of the server, against one's own. away: why nothing newer is known."""
+
+    sessions: list[dict[str, Json]] | None = None
+    clock_ahead_seconds: float = 0.0
+    seen_at: float = 0.0
+    away: str = ""
+
+
+class _Watcher:
+    """Looks at the server again and again, in a thread of its own, so that a key is heard while it does not answer."""
+
+    def __init__(self, api: Api, selection: Selection) -> None:
+        self.seen = Seen()
+        self.refusal: ApiRefusal | None = None
+        self._api = api
+        self._selection = selection
+        self._is_over = threading.Event()
+
+    def run(self) -> None:
+        """Look until told otherwise. A refusal before anything was seen ends it: the next answer would be the same."""
+        while not self._is_over.is_set():
+            last = self.seen
+            try:
+                sessions, now = read_sessions(self._api, self._selection)
+                self.seen = Seen(sessions, now - time.time(), time.monotonic())
+            except Unreachable as exc:
+                self.seen = Seen(last.sessions, last.clock_ahead_seconds, last.seen_at, exc.cause)
+            except ApiRefusal as refusal:
+                if last.sessions is None:
+                    self.refusal = refusal
+                    return
+                self.seen = Seen(last.sessions, last.clock_ahead_seconds, last.seen_at, refusal.detail)
+            self._is_over.wait(INTERVAL_SECONDS)
+
+    def end(self) -> None:
+        """Look no more."""
+        self._is_over.set()
+
+
+def watch(api: Api, selection: Selection) -> None:
+    """Show the sessions until somebody presses q or interrupts.
+
+    Raises: ApiRefusal where the server refuses the first look.
+    """
+    watcher = _Watcher(api, selection)
+    threading.Thread(target=watcher.run, daemon=True).start()
+    console = Console(highlight=False, markup=False, emoji=False)
+    try:
+        with keys() as is_leaving, Live(console=console, screen=True, auto_refresh=False, transient=True) as live:
+            while watcher.refusal is None and not is_leaving():
+                size = console.size
+                lines = screen(watcher.seen, url=api.url, selection=selection, width=size.width, height=size.height)
+                live.update(Group(*map(_rich, lines)), refresh=True)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        watcher.end()
+    if watcher.refusal is not None:
+        raise watcher.refusal
+
+
+def screen(seen: Seen, *, url: str, selection: Selection, width: int, height: int) -> list[Line]:
+    """The lines of one screen."""
+    heading = [Span("holdfast ", "bold"), Span(f"{url}   q leaves", "dim")]
+    if seen.away:
+        since = f"for {duration(time.monotonic() - seen.seen_at)}" if seen.sessions is not None else "yet"
+        text = f"The server does not answer {since} ({seen.away}); still asking."
+        away: list[Line] = [(Span(fit(shown(text), width, cut="end"), "bold red"),)]
+    else:
+        away = []
+    if seen.sessions is None:
+        return [tuple(heading), *away]
+    # While the server is away its clock goes on, and so do the ages; what it would say of them is not known.
+    now = time.time() + seen.clock_ahead_seconds
+    if not seen.sessions:
+        return [tuple(heading), *away, (), (Span("Nobody is working. Begin a session: holdfast run -- COMMAND"),)]
+    lines = table(seen.sessions, now=now, width=width)
+    room = max(1, height - LINES_AROUND - len(away))
+    hidden = max(0, len(lines) - 1 - room)
+    rest: list[Line] = [(Span(f"and {hidden} more", "dim"),)] if hidden else []
+    summary = footer(seen.sessions, items_max=selection.items_max)[:1]
+    fitting: list[Line] = [
+        tuple(Span(fit(span.text, width, cut="end"), span.style) for span in line) for line in summary
+    ]
+    return [tuple(heading), *away, (), *lines[: room + 1], *rest, (), *fitting]
+
+
+def _rich(line: Line) -> Text:
+    text = Text(no_wrap=True, overflow="crop")
+    for span in line:
+        text.append(shown(span.text), style=span.style or None)
+    return text
+
+
+if sys.platform == "win32":
+
+    @contextmanager
+    def keys() -> "Iterator[Callable[[], bool]]":
+        """A function that waits for one interval and says whether somebody pressed a key that leaves."""
+        import msvcrt
+
+        def is_leaving() -> bool:
+            time.sleep(INTERVAL_SECONDS)
+            return msvcrt.kbhit() and msvcrt.getwch() in KEYS_THAT_LEAVE
+
+        yield is_leaving
+
+else:
+
+    @contextmanager
+    def keys() -> "Iterator[Callable[[], bool]]":
+        """A function that waits for one interval and says whether somebody pressed a key that leaves."""
+        import os
+        import select
+        import termios
+        import tty
+
+        descriptor = sys.stdin.fileno() if sys.stdin.isatty() else None
+        before = None if descriptor is None else termios.tcgetattr(descriptor)
+
+        def is_leaving() -> bool:
+            if descriptor is None:
+                time.sleep(INTERVAL_SECONDS)
+                return False
+            is_ready, _, _ = select.select([descriptor], [], [], INTERVAL_SECONDS)
+            pressed = os.read(descriptor, 64).decode("ascii", "replace") if is_ready else ""
+            return not KEYS_THAT_LEAVE.isdisjoint(pressed[:1])
+
+        try:
+            if descriptor is not None:
+                tty.setcbreak(descriptor)
+            yield is_leaving
+        finally:
+            if descriptor is not None and before is not None:
+                termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
