@@ -24,7 +24,7 @@ from holdfast.domain.actor import Actor, KeyScope, require
 from holdfast.domain.audit import AuditAction
 from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
 from holdfast.domain.events import Data, EventType, Happening, Rule
-from holdfast.domain.fencing import check_token
+from holdfast.domain.fencing import check_token, require_token
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.lifecycle import HOLDING, LIVE, phase, settle
 from holdfast.domain.limits import SCOPE_SESSIONS_MAX
@@ -436,6 +436,7 @@ class ReportSession(NamedTuple):
         if lifecycle.can_acquire(settled):
             scope = find_scope(view, known.account_id, known.scope)
             changed = lifecycle.end(known, end_reason=self.end_reason, scope=scope, now=view.now)
+            require_token(settled, given=self.fencing_token)
             profile = profile._replace(
                 ended_at_ms=view.now.wall_ms, exit_code=self.exit_code, late=changed.is_late, reported_late=True
             )

@@ -14,6 +14,10 @@ from holdfast.domain.events import Happening
 from holdfast.domain.ids import Mint
 from holdfast.domain.service_time import Moment, ServiceState
 
+_MASK_64 = 2**64 - 1
+_GOLDEN_64 = 0x9E3779B97F4A7C15
+"""2^64 divided by the golden ratio: its multiples spread evenly, so one random number gives many far apart."""
+
 R = TypeVar("R", bound=tuple[Any, ...])
 
 
@@ -102,6 +106,7 @@ class View:
         self.actor: Actor
         self.correlation_id = ""
         self._random = 0
+        self._jitters = 0
 
     # Loading: done by the engine, before anything is decided.
 
@@ -143,6 +148,7 @@ class View:
         self.actor = actor
         self.correlation_id = correlation_id
         self._random = int.from_bytes(entropy, "big")
+        self._jitters = 0
 
     def require(self, *needs: Need) -> None:
         """Make sure that these rows and sets are at hand. Raises: Unloaded, which the engine answers."""
@@ -200,8 +206,12 @@ class View:
         return self._mint.next(prefix, at_ms=self.now.wall_ms, random=self._random)
 
     def jitter_ms(self, span_ms: int) -> int:
-        """A whole number of milliseconds between -span and +span, from the command's own randomness."""
-        return (self._random >> 88) % (2 * span_ms + 1) - span_ms if span_ms else 0
+        """A whole number of milliseconds between -span and +span, from the command's own randomness; another each time."""
+        if not span_ms:
+            return 0
+        self._jitters += 1
+        drawn = ((self._random >> 64) + self._jitters * _GOLDEN_64) & _MASK_64
+        return drawn * (2 * span_ms + 1) // (_MASK_64 + 1) - span_ms
 
     # Ending: done by the engine, after each command and after the batch.
 

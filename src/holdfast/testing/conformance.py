@@ -11,6 +11,7 @@ Nothing here knows a dialect; what a store cannot do is skipped, and the skip sa
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import pytest
@@ -88,11 +89,13 @@ def load(store: Store, *needs: Need) -> View:
     return view
 
 
+@cache
 def is_nullable(row_type: type[Row], column: str) -> bool:
     """Whether a column may hold nothing."""
     return type(None) in get_args(get_type_hints(row_type)[column])
 
 
+@cache
 def kind_of(row_type: type[Row], column: str) -> type:
     """Whether a column holds text, a number or a truth value."""
     hint = get_type_hints(row_type)[column]

@@ -8,9 +8,9 @@ from holdfast import __version__
 
 EPILOG = """\b
 Examples:
-  holdfast serve                     start a server on this machine
-  holdfast run -- claude -p "…"      run any command inside a session
-  holdfast ps                        who is working, on what, alive or late, and why
+  holdfast serve                   start a server on this machine
+  holdfast run -- claude -p "…"    run any command inside a session
+  holdfast ps                      who works on what, alive or late, and why
 
 \b
 Exit codes:
@@ -18,13 +18,13 @@ Exit codes:
   1  anything else
   2  usage: an option, an argument or a setting is wrong
   3  refused: the key, the id or the request was not accepted
-  4  conflict: the state does not allow it now, or the server is too busy; look, then try again
+  4  conflict: not in this state, or not now; look, then try again
   5  no server answers
 `holdfast run` has the exit code of its command.
 
 \b
-Clients find the server by HOLDFAST_URL (http://127.0.0.1:8787) and their key by HOLDFAST_KEY, else in the file that the
-first start of a server leaves on its machine.
+Clients find the server by HOLDFAST_URL (else http://127.0.0.1:8787) and their
+key by HOLDFAST_KEY (else where the first start of a server kept it).
 """
 
 VERBS = {
@@ -91,7 +91,7 @@ class Verbs(click.Group):
     "holdfast",
     cls=Verbs,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, prog_name="holdfast", message="%(prog)s %(version)s")
 def main() -> None:

@@ -14,11 +14,12 @@ Examples:
   holdfast serve
   holdfast serve --port 9000 --database sqlite:///team.db
   holdfast serve --database postgresql://holdfast@db.internal/holdfast
-  holdfast serve --no-auth                  ask nobody for a key; on this machine only
+  holdfast serve --no-auth      ask nobody for a key; on this machine only
 
 \b
-Every setting is also a variable (HOLDFAST_PORT), a line of .env or .dev.vars in the working directory, and a line of
-the TOML file that --config names (port = 8787). `holdfast config` lists them all and says where each value came from.
+Every setting is also a variable (HOLDFAST_PORT), a line of .dev.vars or .env
+in the working directory, and a line of the TOML file that --config names
+(port = 8787). `holdfast config` lists them, and where each value came from.
 
 \b
 Exit codes: 0 stopped in good order; 1 failed; 2 a setting is wrong.

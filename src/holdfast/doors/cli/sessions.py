@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 ID_HELP = """\b
-SESSION is an id as `holdfast ps` shows it: whole, or four or more characters of its beginning or end.
+SESSION is an id as `holdfast ps` shows it, or whole, or four or more
+characters of its beginning or end.
 """
 
 SESSION_VARIABLE = "HOLDFAST_SESSION_ID"
@@ -101,7 +102,7 @@ def explain_command(*, session: str | None, url: str | None, is_json: bool) -> N
     short_help="Say that a session is alive.",
     epilog=_epilog(
         "holdfast heartbeat         inside a run, which beats by itself: not needed",
-        'holdfast heartbeat 7K3QZM --token 4 --activity "running tests" --note "37 of 120 pass"',
+        'holdfast heartbeat 7K3QZM --token 4 --activity tests --note "37 pass"',
     ),
 )
 @own_session_argument
@@ -127,9 +128,8 @@ def heartbeat_command(
         return
     renewed, now = fields.document_of(api, answer), present(answer)
     lapses = when_words(renewed, "lease_expires_at", now=now)
-    terminal.echo(
-        f"{_id_of(path)} is {fields.text(renewed, 'status')}" + (f"; its lease lapses at {lapses}." if lapses else ".")
-    )
+    until = f"; its lease lapses at {lapses}" if lapses else ""
+    terminal.echo(f"{_id_of(path)} is {fields.text(renewed, 'status')}{until}.")
     if renewed.get("stop_requested") is True:
         terminal.echo(f"It is asked to stop: {fields.text(renewed, 'stop_reason')}")
 
@@ -138,7 +138,7 @@ def heartbeat_command(
     "checkpoint",
     short_help="Note progress, so that whoever comes next can go on.",
     epilog=_epilog(
-        'holdfast checkpoint --summary "tests pass, docs are missing" --next "write docs"',
+        'holdfast checkpoint --summary "tests pass" --next "write the docs"',
         'holdfast checkpoint 7K3QZM --summary "half done" --state \'{"page": 12}\'',
     ),
 )
@@ -193,7 +193,8 @@ def checkpoint_command(
 @click.option(
     "--reason",
     type=click.Choice([str(each) for each in EndReason]),
-    help="Default: completed for one's own session, manual for another's.",
+    metavar="REASON",
+    help=f"One of {', '.join(EndReason)}. Default: completed for one's own session, manual for another's.",
 )
 @token_option
 @url_option
@@ -254,8 +255,8 @@ def stop_command(*, session: str, reason: str, url: str | None, is_json: bool) -
     short_help="Take over what a session held that fell silent.",
     epilog=_epilog(
         'holdfast takeover 7K3QZM --reason "its laptop died"',
-        'holdfast takeover 7K3QZM --reason "it hangs" --force      from a live one, with an operator\'s key',
-        'holdfast run --take-over "it died" -- claude -p "…"       the same for a command, beats included',
+        'holdfast takeover 7K3QZM --reason "it hangs" --force      although it lives',
+        'holdfast run --take-over "it died" -- claude -p "…"       for a command',
     ),
 )
 @other_session_argument
@@ -349,10 +350,14 @@ def _read_json(text: str) -> "Json":
 
     try:
         content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
-        value: Json = json.loads(content)
+        value: Json = json.loads(content, parse_constant=_refuse_constant)
     except (OSError, ValueError) as exc:
         raise click.BadParameter(f"is not JSON: {exc}", param_hint="--state") from exc
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
 
 
 def _print_json(body: "Json") -> None:

@@ -45,8 +45,9 @@ Examples:
   holdfast ps --json | jq -r '.[].id'
 
 \b
-STATUS says why: `active, beat 3 s ago`; `late by 12 s` past the beat that was due; `stalled: silent for 20 s, lease
-15 s`; `failed: exit code 1`. An ID is the end of the session's whole id; the other verbs take it.
+STATUS says why: `active, beat 3 s ago`; `late by 12 s` since a beat was due;
+`stalled: silent for 20 s, lease 15 s`; `failed: exit code 1`.
+ID is the end of the session's whole id, and the other verbs take it so.
 
 \b
 Exit codes: `holdfast --help` lists them.

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS = 1.0
 """Between two looks at the server, and two drawings of the table."""
 
+FIRST_LOOK_SECONDS_MAX = 0.5
+"""How long the first screen waits for something to show."""
+
 KEYS_THAT_LEAVE = frozenset("qQ\x03\x1b")
 
 LINES_AROUND = 6
@@ -32,10 +35,14 @@ LINES_AROUND = 6
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen last. clock_ahead_seconds: of the server, against one's own. away: why nothing newer is known."""
+    """What was seen last.
+
+    server_now: the present by the server's clock when it was seen, epoch seconds; seen_at: the same moment by the
+    steady clock here. away: why nothing newer is known; empty while all is well.
+    """
 
     sessions: list[dict[str, Json]] | None = None
-    clock_ahead_seconds: float = 0.0
+    server_now: float = 0.0
     seen_at: float = 0.0
     away: str = ""
 
@@ -46,6 +53,7 @@ class _Watcher:
     def __init__(self, api: Api, selection: Selection) -> None:
         self.seen = Seen()
         self.refusal: ApiRefusal | None = None
+        self.has_looked = threading.Event()
         self._api = api
         self._selection = selection
         self._is_over = threading.Event()
@@ -56,14 +64,16 @@ class _Watcher:
             last = self.seen
             try:
                 sessions, now = read_sessions(self._api, self._selection)
-                self.seen = Seen(sessions, now - time.time(), time.monotonic())
+                self.seen = Seen(sessions, now, time.monotonic())
             except Unreachable as exc:
-                self.seen = Seen(last.sessions, last.clock_ahead_seconds, last.seen_at, exc.cause)
+                self.seen = replace(last, away=exc.cause)
             except ApiRefusal as refusal:
                 if last.sessions is None:
                     self.refusal = refusal
                     return
-                self.seen = Seen(last.sessions, last.clock_ahead_seconds, last.seen_at, refusal.detail)
+                self.seen = replace(last, away=refusal.detail)
+            finally:
+                self.has_looked.set()
             self._is_over.wait(INTERVAL_SECONDS)
 
     def end(self) -> None:
@@ -78,12 +88,20 @@ def watch(api: Api, selection: Selection) -> None:
     """
     watcher = _Watcher(api, selection)
     threading.Thread(target=watcher.run, daemon=True).start()
+    watcher.has_looked.wait(FIRST_LOOK_SECONDS_MAX)
     console = Console(highlight=False, markup=False, emoji=False)
     try:
         with keys() as is_leaving, Live(console=console, screen=True, auto_refresh=False, transient=True) as live:
             while watcher.refusal is None and not is_leaving():
                 size = console.size
-                lines = screen(watcher.seen, url=api.url, selection=selection, width=size.width, height=size.height)
+                lines = screen(
+                    watcher.seen,
+                    url=api.url,
+                    selection=selection,
+                    width=size.width,
+                    height=size.height,
+                    steady_now=time.monotonic(),
+                )
                 live.update(Group(*map(_rich, lines)), refresh=True)
     except KeyboardInterrupt:
         pass
@@ -93,19 +111,21 @@ def watch(api: Api, selection: Selection) -> None:
         raise watcher.refusal
 
 
-def screen(seen: Seen, *, url: str, selection: Selection, width: int, height: int) -> list[Line]:
-    """The lines of one screen."""
+def screen(seen: Seen, *, url: str, selection: Selection, width: int, height: int, steady_now: float) -> list[Line]:
+    """The lines of one screen. steady_now: the present by the clock of `Seen.seen_at`."""
     heading = [Span("holdfast ", "bold"), Span(f"{url}   q leaves", "dim")]
+    unheard_seconds = steady_now - seen.seen_at
+    away: list[Line] = []
     if seen.away:
-        since = f"for {duration(time.monotonic() - seen.seen_at)}" if seen.sessions is not None else "yet"
-        text = f"The server does not answer {since} ({seen.away}); still asking."
-        away: list[Line] = [(Span(fit(shown(text), width, cut="end"), "bold red"),)]
-    else:
-        away = []
+        since = "does not answer yet" if seen.sessions is None else f"has not answered for {duration(unheard_seconds)}"
+        text = (
+            f"The server {since} ({seen.away}); still asking. {'' if seen.sessions is None else 'What it said last:'}"
+        )
+        away = [(Span(fit(shown(text), width, cut="end"), "bold red"),)]
     if seen.sessions is None:
         return [tuple(heading), *away]
-    # While the server is away its clock goes on, and so do the ages; what it would say of them is not known.
-    now = time.time() + seen.clock_ahead_seconds
+    # What the server said last is shown as of then: how its sessions fare meanwhile is not known.
+    now = seen.server_now + (0 if seen.away else unheard_seconds)
     if not seen.sessions:
         return [tuple(heading), *away, (), (Span("Nobody is working. Begin a session: holdfast run -- COMMAND"),)]
     lines = table(seen.sessions, now=now, width=width)

@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import errno
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import psutil
 import uvicorn
 from uvicorn.config import Config
+from uvicorn.server import HANDLED_SIGNALS
 
 from holdfast.doors.http.exchange import Application
 from holdfast.doors.http.limits import (
@@ -126,6 +129,21 @@ class WireServer(uvicorn.Server):
         """Where it can be reached, one per address."""
         scheme = "https" if self.config.is_ssl else "http"
         return [f"{scheme}://{f'[{ip}]' if ':' in ip else ip}:{port}" for ip, port in self.addresses]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop on SIGINT and SIGTERM, and then return: uvicorn raises the signal again, which would end the process
+        before its store was closed and its exit status chosen.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept connections. Raises: ApplicationNotStarted."""
