@@ -9,11 +9,9 @@ from holdfast.commands.rows import Key
 from holdfast.commands.transitions import ArchiveSession
 from holdfast.commands.view import Reply
 from holdfast.domain.errors import Refusal
-from holdfast.domain.ids import KeyId
 from holdfast.domain.session import Session
-from holdfast.testing.caller import Caller
 from tests.support.states import SILENCES, STATES, VERBS, Subject, reach
-from tests.support.stores import World, dump_account, profile_of, session_of, told
+from tests.support.stores import World, dump_account, session_of, told
 
 accounts = (f"account-{number}" for number in count())
 

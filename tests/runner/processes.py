@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,15 +66,24 @@ def running(
         process_group=0,
         pass_fds=pass_fds,
     )
+    # Whoever reads from a process that says nothing more must not wait for ever.
+    watchdog = threading.Timer(2 * WAIT_SECONDS_MAX, kill_group, [process])
+    watchdog.start()
     with process:
         try:
             yield process
         finally:
-            for kill in (process.kill, lambda: os.killpg(process.pid, signal.SIGKILL)):
-                try:
-                    kill()
-                except ProcessLookupError:
-                    pass
+            watchdog.cancel()
+            kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a runner and whatever else is in its process group."""
+    process.kill()
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def run(*words: str, environ: Mapping[str, str], cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:

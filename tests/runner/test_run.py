@@ -197,13 +197,12 @@ def test_a_script_without_an_interpreter_line_is_run_by_sh(world: World) -> None
 # ---------------------------------------------------------------- signals
 
 COUNTER = r"""
-import os, signal, sys, time
-for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGALRM"):
-    signal.signal(getattr(signal, name), lambda number, _: os.write(1, signal.Signals(number).name.encode() + b"\n"))
-signal.signal(signal.SIGWINCH, lambda *_: sys.exit(0))
+import os, signal
+numbers = {getattr(signal, name) for name in "SIGTERM SIGHUP SIGINT SIGUSR1 SIGUSR2 SIGQUIT SIGALRM SIGWINCH".split()}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 os.write(1, b"ready\n")
-while True:
-    time.sleep(1000)
+while (number := signal.sigwait(numbers)) != signal.SIGWINCH:
+    os.write(1, number.name.encode() + b"\n")
 """
 
 
@@ -273,6 +272,18 @@ def test_a_killed_keeper_takes_everything_with_it(world: World) -> None:
     assert runner.returncode == 71
     assert err.splitlines()[-1] == "holdfast: the command's keeper was killed, so the command was killed too"
     assert world.server.asked[-1].body["reason"] == "its keeper was killed"
+
+
+def test_the_command_dies_even_when_runner_and_keeper_are_killed_together(world: World) -> None:
+    words = ["--", "sh", "-c", "echo $$ >command; exec sleep 1000"]
+    with running(words, world.environ, cwd=world.directory) as runner:
+        (pid,) = pids_in(world.directory, "command")
+        keepers = children_of(runner.pid)
+        # Stopped first, so that the runner cannot act on the keeper's death.
+        os.kill(runner.pid, signal.SIGSTOP)
+        os.kill(keepers[0], signal.SIGKILL)
+        runner.kill()
+        eventually(lambda: not is_alive(pid))
 
 
 def test_what_a_command_left_running_is_stopped_when_it_ends(world: World) -> None:

@@ -13,14 +13,14 @@ from tests.runner.terminal import shell
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 
 TALKER = """
-import os, signal, sys, time
+import os, signal, sys
+numbers = {signal.SIGQUIT, *(getattr(signal, name) for name in sys.argv[1:])}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 open("command", "w").write(str(os.getpid()))
-for name in sys.argv[1:]:
-    signal.signal(getattr(signal, name), lambda number, _: os.write(1, f"<{signal.Signals(number).name}>".encode()))
-signal.signal(signal.SIGQUIT, lambda *_: sys.exit(6))
 os.write(1, b"<" b"ready>")
-while True:
-    time.sleep(1000)
+while (number := signal.sigwait(numbers)) != signal.SIGQUIT:
+    os.write(1, f"<{number.name}>".encode())
+sys.exit(6)
 """
 
 RAW = """

@@ -13,6 +13,13 @@ from holdfast.testing.dicts import DictStore
 from tests.support.postgres import PostgresServer
 
 
+@pytest.fixture(scope="module")
+def reused_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A database for all of these tests, each of which empties it first: making one takes longer than a test."""
+    with postgres_server.database() as url:
+        yield url
+
+
 class TestSqlite(StoreConformance):
     @pytest.fixture
     def store_factory(self, tmp_path: Path) -> StoreFactory:
@@ -20,18 +27,12 @@ class TestSqlite(StoreConformance):
 
 
 class TestPostgres(StoreConformance):
-    @pytest.fixture(scope="class")
-    def database_of_class(self, postgres_server: PostgresServer) -> Iterator[str]:
-        """A database for all of these tests, each of which finds it empty: making a new one takes longer than a test."""
-        with postgres_server.database() as url:
-            yield url
-
     @pytest.fixture
-    def store_factory(self, database_of_class: str) -> StoreFactory:
-        with psycopg.connect(database_of_class, autocommit=True) as connection:
+    def store_factory(self, reused_url: str) -> StoreFactory:
+        with psycopg.connect(reused_url, autocommit=True) as connection:
             connection.execute("drop schema public cascade")
             connection.execute("create schema public")
-        return lambda clock: PostgresStore(database_of_class, clock=clock)
+        return lambda clock: PostgresStore(reused_url, clock=clock)
 
 
 class TestDicts(StoreConformance):

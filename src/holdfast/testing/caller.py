@@ -79,6 +79,9 @@ class Caller:
         transaction = self.store.begin()
         state, now_at_ms = transaction.clock(is_tick=True)
         served = state._replace(last_tick_at_ms=now_at_ms)
+        if served == state:
+            transaction.rollback()
+            return
         transaction.save(Changes([], [(state, served)], [], [], []), recorded_at_ms=now_at_ms)
         transaction.commit()
 

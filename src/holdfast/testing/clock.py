@@ -13,8 +13,12 @@ class FakeClock(ProcessClock):
     """
 
     def __init__(self, at_ms: int = START_AT_MS) -> None:
-        self._ours_ms = at_ms
-        self._wall_ms = at_ms
+        self._began_at_ms = at_ms
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Stand again where the clock began."""
+        self._ours_ms = self._wall_ms = self._began_at_ms
 
     def now_ms(self) -> int:
         """The present, as a store reads it."""

@@ -16,7 +16,7 @@ PAGES_MAX = 1_000
 """Of 200 keys each: more than anybody has."""
 
 EPILOG = """\b
-A key's scope says what it is for; each includes all that the ones before it may do:
+A key's scope says what it may do; each includes what the ones before it may:
   read      look at everything in its account
   agent     work: start sessions, beat, checkpoint, end, take over what lapsed
   operator  step in: take over from the living, act for other accounts

@@ -45,9 +45,11 @@ def connect(url: str | None, *, timeout_seconds: float = REQUEST_SECONDS) -> "Ap
     source = "" if found.key is None else "HOLDFAST_KEY" if environ.get("HOLDFAST_KEY") else "this user's kept keys"
     click.get_current_context().meta[KEY_SOURCE_META] = source
     try:
-        return Api(found.url, found.key, timeout_seconds=timeout_seconds)
+        api = Api(found.url, found.key, timeout_seconds=timeout_seconds)
     except ValueError as exc:
-        raise CredentialsInvalid("HOLDFAST_KEY", str(exc)) from exc
+        raise CredentialsInvalid(source, str(exc)) from exc
+    click.get_current_context().call_on_close(api.close)
+    return api
 
 
 def present(answer: "Answer") -> float:

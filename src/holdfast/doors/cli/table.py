@@ -274,7 +274,14 @@ def _deliver_spool(url: str | None) -> list[str]:
     remarks: list[str] = []
     spool = Spool(directory, tell=remarks.append)
     api = connect(url, timeout_seconds=SPOOL_REQUEST_SECONDS)
-    delivery = threading.Thread(target=spool.deliver, args=(api,), daemon=True)
+
+    def deliver() -> None:
+        try:
+            spool.deliver(api)
+        finally:
+            api.close()
+
+    delivery = threading.Thread(target=deliver, daemon=True)
     delivery.start()
     delivery.join(SPOOL_SECONDS_MAX)
     return remarks

@@ -60,6 +60,12 @@ class _Watcher:
 
     def run(self) -> None:
         """Look until told otherwise. A refusal before anything was seen ends it: the next answer would be the same."""
+        try:
+            self._look_again_and_again()
+        finally:
+            self._api.close()
+
+    def _look_again_and_again(self) -> None:
         while not self._is_over.is_set():
             last = self.seen
             try:
@@ -118,9 +124,8 @@ def screen(seen: Seen, *, url: str, selection: Selection, width: int, height: in
     away: list[Line] = []
     if seen.away:
         since = "does not answer yet" if seen.sessions is None else f"has not answered for {duration(unheard_seconds)}"
-        text = (
-            f"The server {since} ({seen.away}); still asking. {'' if seen.sessions is None else 'What it said last:'}"
-        )
+        last = "" if seen.sessions is None else " What it said last:"
+        text = f"The server {since} ({seen.away}); still asking.{last}"
         away = [(Span(fit(shown(text), width, cut="end"), "bold red"),)]
     if seen.sessions is None:
         return [tuple(heading), *away]

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import re
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -42,6 +41,8 @@ PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 NO_STORE = (b"cache-control", b"no-store")
 CLOSE = (b"connection", b"close")
 
+REQUEST_ID_BYTES = 8
+
 _CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9._:-]{8,255}")
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -74,7 +75,7 @@ class HttpApp:
             await self._live(receive, send)
             return
         headers: Headers = dict(scope["headers"])
-        request_id = _well_formed(headers.get(b"x-request-id")) or secrets.token_hex(8)
+        request_id = _well_formed(headers.get(b"x-request-id")) or self._core.random.take(REQUEST_ID_BYTES).hex()
         correlation_id = _well_formed(headers.get(b"x-correlation-id")) or request_id
         ids = ((b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode()))
         try:

@@ -1,5 +1,6 @@
 """The core's bodies as JSON. Names tell how: `at_ms`, `…_at_ms` become a time, `…_ms` seconds, `…_json` free JSON as it was."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +14,6 @@ from holdfast.doors.http.problems import item_document
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 
-_PLAIN, _TIME, _LENGTH, _JSON = range(4)
-
 
 def rendered(body: Body) -> bytes:
     """The bytes of a response."""
@@ -22,20 +21,13 @@ def rendered(body: Body) -> bytes:
 
 
 def _object(body: Body) -> Body:
-    shown: Body = {}
-    for name, value in body.items():
-        shown_name, kind = _kind(name)
-        if name == "refusal":
-            shown |= _object(item_document(refusal_from_body(value)))
-        elif value is None or kind == _PLAIN:
-            shown[shown_name] = _value(value) if type(value) in (dict, list) else value
-        elif kind == _TIME:
-            shown[shown_name] = rfc3339(value)
-        elif kind == _LENGTH:
-            shown[shown_name] = seconds(value)
-        else:
-            shown[shown_name] = msgspec.Raw(value.encode())
-    return shown
+    if "refusal" in body:
+        body = {**body, **item_document(refusal_from_body(body["refusal"]))}
+        del body["refusal"]
+    return {
+        shown_name: None if value is None else show(value)
+        for (shown_name, show), value in zip(_plan(tuple(body)), body.values(), strict=True)
+    }
 
 
 def _value(value: Any) -> Any:
@@ -49,13 +41,20 @@ def seconds(length_ms: int) -> int | float:
     return length_ms // SECOND_MS if length_ms % SECOND_MS == 0 else length_ms / SECOND_MS
 
 
-@lru_cache(maxsize=512)
-def _kind(name: str) -> tuple[str, int]:
-    """What a field is called at the door, and how its value is shown."""
+Show = Callable[[Any], Any]
+
+
+@lru_cache(maxsize=1024)
+def _plan(names: tuple[str, ...]) -> list[tuple[str, Show]]:
+    """For each field of a body of this form: what it is called at the door, and how its value is shown."""
+    return [_shown(name) for name in names]
+
+
+def _shown(name: str) -> tuple[str, Show]:
     if name.endswith("_at_ms") or name == "at_ms":
-        return name.removesuffix("_ms"), _TIME
+        return name.removesuffix("_ms"), rfc3339
     if name.endswith("_ms"):
-        return name.removesuffix("_ms") + "_seconds", _LENGTH
+        return name.removesuffix("_ms") + "_seconds", seconds
     if name.endswith("_json"):
-        return name.removesuffix("_json"), _JSON
-    return name, _PLAIN
+        return name.removesuffix("_json"), lambda text: msgspec.Raw(text.encode())
+    return name, _value
