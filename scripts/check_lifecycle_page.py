@@ -12,12 +12,13 @@ OF_TIME = (Verb.LAPSE, Verb.FAIL_SILENT, Verb.GIVE_UP)
 INTRODUCTION = """\
 # The life of a session
 
-*Generated from the table in `src/holdfast/domain/lifecycle.py` by `scripts/check_lifecycle_page.py`; `make check` compares.*
+*Generated from the table in `src/holdfast/domain/lifecycle.py` by `scripts/check_lifecycle_page.py`; `make check`
+compares.*
 
 A session is `active` while its holder works, `paused` while it rests but keeps beating, and `parked` while it is set
-aside and no lease runs. When the lease runs out it is `stalled`; when it stays silent it has `failed`; when nobody cares
-for a day it is `abandoned`. `ended`, `failed` and `abandoned` are terminal, but a failure that was only concluded from
-silence can still be contradicted by the one who was silent.
+aside and no lease runs. When the lease runs out it is `stalled`; when it stays silent it has `failed`; when nobody
+cares for a day it is `abandoned`. `ended`, `failed` and `abandoned` are terminal, but a failure that was only concluded
+from silence can still be contradicted by the one who was silent.
 
 Time decides first: before anything else is looked at, a session is brought to where its deadlines have put it. So it
 never matters whether the sweeper came by before a caller did.
@@ -87,7 +88,9 @@ def main() -> int:
         return 0
     if PAGE.exists() and PAGE.read_text(encoding="utf-8") == made:
         return 0
-    sys.stderr.write(f"{PAGE.name} is not what the lifecycle's table says: run scripts/check_lifecycle_page.py --write\n")
+    sys.stderr.write(
+        f"{PAGE.name} is not what the lifecycle's table says: run scripts/check_lifecycle_page.py --write\n"
+    )
     return 1
 
 

@@ -114,8 +114,8 @@ def _serve(settings: Settings, store: Store) -> int:
     needs_key = settings.bootstrap_key is None and not settings.no_auth and not has_keys(store)
     if needs_key and not is_loopback(settings.host):
         return _failed(
-            f"{settings.host} can be reached from other machines, and no key is defined. Start once on localhost, which "
-            "makes a key, or set HOLDFAST_BOOTSTRAP_KEY."
+            f"{settings.host} can be reached from other machines, and no key is defined. Start once on localhost, "
+            "which makes a key, or set HOLDFAST_BOOTSTRAP_KEY."
         )
     _execute(store, OpenAccount(DEFAULT_ACCOUNT))
     parts = build(settings, store, on_ready=lambda server: _greet(settings, store, server, needs_key=needs_key))

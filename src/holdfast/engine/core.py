@@ -12,11 +12,12 @@ from holdfast.commands.keys import OpenAccount
 from holdfast.commands.rows import Key, Members, SetSpec
 from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.actor import Actor, KeyScope, may
+from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
 from holdfast.domain.keys import Account, ApiKey, is_well_formed, secret_sha256
 from holdfast.engine.driver import Engine
 from holdfast.store.pool import READERS_MAX
-from holdfast.store.port import Store
+from holdfast.store.port import Store, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -104,9 +105,13 @@ class Core:
         )
 
     async def read(self, query: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Answer a question from committed rows. Raises: Refusal, StoreUnavailable."""
+        """Answer a question from committed rows. Raises: Refusal."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, lambda: query(self._store, *args, **kwargs))
+        try:
+            return await loop.run_in_executor(self._readers, lambda: query(self._store, *args, **kwargs))
+        except StoreUnavailable as error:
+            later = (WayOut(Action.REPEAT_LATER),)
+            raise Refusal(Code.UNAVAILABLE, retry_after_ms=1_000, ways_out=later) from error
 
     async def changed(self, *, timeout_seconds: float) -> None:
         """Return when something may have changed."""

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 GATHER_ROUNDS_MAX = 8
-"""Rounds of the event loop that the writer waits for more while more keeps coming: a millisecond or two at full load."""
+"""Rounds of the event loop that the writer waits while more keeps coming: a millisecond or two at full load."""
 
 
 class QueueLimits(NamedTuple):

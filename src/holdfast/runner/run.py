@@ -12,10 +12,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
+from urllib.parse import unquote
 
 from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.credentials import DEFAULT_URL, Credentials, CredentialsInvalid, find_credentials
@@ -43,6 +44,9 @@ END_SECONDS_MAX = 5.0
 
 JOIN_SECONDS_MAX = 1.0
 """How long the runner waits for a beat that is under way when the command ends."""
+
+ITEMS_SHOWN_MAX = 10
+"""Lines about one refusal."""
 
 SIGINT = 2
 SIGKILL = 9
@@ -80,10 +84,11 @@ class RunOptions:
 class NotStarted(Exception):
     """The command must not be run."""
 
-    def __init__(self, code: ExitCode, *lines: str) -> None:
+    def __init__(self, code: ExitCode, *lines: str, ways_out: Sequence[dict[str, Json]] = ()) -> None:
         super().__init__(*lines)
         self.code = code
         self.lines = lines
+        self.ways_out = ways_out
 
 
 class Attempt(NamedTuple):
@@ -94,9 +99,15 @@ class Attempt(NamedTuple):
     is_replayed: bool
 
 
-def run(options: RunOptions, *, environ: Mapping[str, str]) -> CommandEnd:
+def run(
+    options: RunOptions,
+    *,
+    environ: Mapping[str, str],
+    name_ways_out: Callable[[Sequence[dict[str, Json]]], list[str]],
+) -> CommandEnd:
     """Run the command inside a session; how the runner is to end.
 
+    name_ways_out: what a person can type, for the ways out that the server names when it refuses.
     It takes over this process's signals and standard streams, so nothing else can be done with the process after it.
     """
     try:
@@ -107,6 +118,11 @@ def run(options: RunOptions, *, environ: Mapping[str, str]) -> CommandEnd:
     except NotStarted as refusal:
         for line in refusal.lines:
             say(line)
+        ways_out = name_ways_out(refusal.ways_out)
+        if ways_out:
+            say("What you can do:")
+        for line in ways_out:
+            say(f"  {printable(line)}")
         return CommandEnd(refusal.code, None)
     except KeyboardInterrupt:
         return CommandEnd(None, SIGINT)
@@ -152,7 +168,7 @@ def _run_with(
 
 def _present(begun: Session) -> Path | None:
     """Say that the session began and what the one before it left; the file in which the command finds that."""
-    say(f"session {begun.id} on {printable(str(begun.reply.get('scope')))}")
+    say(f"session {begun.id} on {printable(unquote(str(begun.reply.get('scope'))))}")
     left = predecessor.left_behind(begun.reply)
     if left is None:
         return None
@@ -253,8 +269,9 @@ def _tell_refused(refusal: ApiRefusal, options: RunOptions) -> None:
         raise NotStarted(
             ExitCode.START_REFUSED,
             f"the server refuses this session: {sentence}",
-            *[f"  {line}" for line in _ways_out(refusal)],
+            *[printable(f"  {item.get('field')}: {item.get('message')}") for item in _items(refusal, "errors")],
             "The command was not run.",
+            ways_out=_items(refusal, "ways_out"),
         ) from refusal
     if options.needs_answer:
         code = ExitCode.NOT_PERMITTED if is_key_refused else ExitCode.SERVER_AWAY
@@ -265,25 +282,9 @@ def _tell_refused(refusal: ApiRefusal, options: RunOptions) -> None:
         say("Set HOLDFAST_KEY, or start the server once on this machine: it leaves a key where it is found.")
 
 
-def _ways_out(refusal: ApiRefusal) -> list[str]:
-    """What the server says can be done, and how that is done here."""
-    lines = [printable(_sentence(item)) for name in ("errors", "ways_out") for item in _items(refusal.problem, name)]
-    if refusal.code == "scope_lapsed":
-        lines.append('To go on with its work: holdfast run --take-over "why" -- COMMAND')
-    elif refusal.code == "lease_held":
-        lines.append("Wait until it ends, or see who it is: holdfast ps")
-    return lines
-
-
-def _items(problem: Mapping[str, Json], name: str) -> list[Json]:
-    items = problem.get(name)
-    return items[:10] if isinstance(items, list) else []
-
-
-def _sentence(item: Json) -> str:
-    if isinstance(item, dict):
-        return ", ".join(f"{name}: {value}" for name, value in item.items() if value is not None)
-    return str(item)
+def _items(refusal: ApiRefusal, name: str) -> list[dict[str, Json]]:
+    items = refusal.problem.get(name)
+    return [item for item in items[:ITEMS_SHOWN_MAX] if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 # ---------------------------------------------------------------- the record of the run

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 
 READERS_MAX = 8
-"""Reads at a time; more wait. Two cores are busy with fewer; the rest covers reads that wait for a disk or a network."""
+"""Reads at a time; more wait. Fewer keep two cores busy; the rest covers reads that wait for a disk or a network."""
 
 
 class Pool(Generic[C]):

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors
@@ -28,14 +28,13 @@ from holdfast.store.port import CommitUnknown, Conflict, SchemaMismatch, StoreFu
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_TIMEOUT_SECONDS = 5
 """How long to wait for the server to take a connection, per try."""
 
 MIGRATION_LOCK = 0x686F6C64
-"""An advisory lock's number, held while the schema is made, so that two nodes that start at once do not both make it."""
+"""An advisory lock's number, held while the schema is made, so that of two nodes that start at once only one does."""
 
 SQL_TYPES = {str: "text", int: "bigint", bool: "boolean"}
 
@@ -117,7 +116,7 @@ class PostgresStore:
     def _read(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             with self._readers.connection() as connection:
-                return connection.execute(_literal(query), values).fetchall()
+                return connection.execute(query, values).fetchall()
         except errors.OperationalError as error:
             raise StoreUnavailable(_why(error)) from error
 
@@ -249,7 +248,7 @@ class PostgresTransaction:
 
     def _run(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            cursor = self._connection.execute(_literal(query), values, binary=True)
+            cursor = self._connection.execute(query, values, binary=True)
             return cursor.fetchall() if cursor.description is not None else []
         except (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected) as error:
             raise Conflict from error
@@ -275,7 +274,7 @@ def _migrate(connection: Connection, *, clock: ProcessClock | None) -> None:
     """Make the schema in an empty database, under a lock. Raises: SchemaMismatch where there is an older one."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-        connection.execute(_literal(LEDGER.format(integer="bigint")))
+        connection.execute(LEDGER.format(integer="bigint"))
         applied = connection.execute("select version, sha256 from schema_migration order by version").fetchall()
         lacking = pending("postgres", [(version, sha256) for version, sha256 in applied])
         if applied and lacking:
@@ -284,7 +283,7 @@ def _migrate(connection: Connection, *, clock: ProcessClock | None) -> None:
                 "Run `holdfast migrate` against it first."
             )
         for migration in lacking:
-            connection.execute(_literal(migration.sql))
+            connection.execute(migration.sql)
             connection.execute(
                 "insert into schema_migration (version, name, sha256, applied_at_ms) values (%s, %s, %s, "
                 "(extract(epoch from clock_timestamp()) * 1000)::bigint)",
@@ -352,11 +351,6 @@ def _update_rows(table: Table, positions: tuple[int, ...]) -> str:
 def _row(table: Table, values: Sequence[Any]) -> Row:
     row: Row = table.row_type._make(values)  # type: ignore[attr-defined]
     return row
-
-
-def _literal(query: str) -> LiteralString:
-    """Every statement is built from names that the code owns; values are always bound."""
-    return cast("LiteralString", query)
 
 
 def _why(error: BaseException) -> str:

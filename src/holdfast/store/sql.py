@@ -1,6 +1,6 @@
 """Statements made from the descriptions in `commands.rows` and `commands.lists`, for both dialects.
 
-What differs between the dialects is a placeholder and how many rows go into one statement; the stores see to the latter.
+What differs between the dialects is a placeholder, and how many rows go into one statement, which the stores see to.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ POSTGRES = Dialect("%s", "position(lower({value}) in lower({column})) > 0")
 
 @cache
 def column_types(table: Table) -> dict[str, type]:
-    """The plain Python type of every column: str, int or bool, whatever it is called and whether or not it may be null."""
+    """The plain Python type of every column: str, int or bool, whatever it is called and whether it may be null."""
     return {name: _plain(hint) for name, hint in get_type_hints(table.row_type).items()}
 
 
@@ -117,7 +117,8 @@ def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
         where += f" and {order} {'<' if spec.descending else '>'} {dialect.placeholder}"
         page_values.append(request.after)
     direction = " desc" if spec.descending else ""
-    page = f"select {selected} from {first.name}{joins} where {where} order by {order}{direction} limit {request.limit + 1}"
+    ordered = f"order by {order}{direction} limit {request.limit + 1}"
+    page = f"select {selected} from {first.name}{joins} where {where} {ordered}"
     return PageQuery(page, page_values, total, values)
 
 

@@ -240,7 +240,8 @@ def _migrate(connection: apsw.Connection, path: Path, *, now_ms: int) -> None:
             _apply(connection, migration, now_ms=now_ms)
         if not applied:
             connection.execute(
-                "insert into service_state (id, last_tick_at_ms, paused_ms, timeline, token_floor) values (1, ?, 0, ?, 0)",
+                "insert into service_state (id, last_tick_at_ms, paused_ms, timeline, token_floor)"
+                " values (1, ?, 0, ?, 0)",
                 (now_ms, os.urandom(8).hex()),
             )
     except BaseException as error:

@@ -90,6 +90,8 @@ def run_command(
     from holdfast.runner.run import RunOptions, inherited_environ, run
     from holdfast.runner.schedule import pace_of
 
+    from holdfast.doors.cli.ways_out import in_words
+
     environ = inherited_environ()
     if url is not None:
         environ["HOLDFAST_URL"] = url
@@ -109,4 +111,4 @@ def run_command(
         stop_grace_seconds=stop_grace,
         leaves_background=leave_background,
     )
-    leave_as(run(options, environ=environ))
+    leave_as(run(options, environ=environ, name_ways_out=in_words))

@@ -1,7 +1,7 @@
 """The ASGI application: finds the route, the caller and the body, calls the handler, and answers.
 
-One order for every request: path and method, key, scope of the key, account, body, command. Nothing of a body is read for
-a caller who may not send it.
+One order for every request: path and method, key, scope of the key, account, body, command. Nothing of a body is read
+for a caller who may not send it.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import rfc8785
 
 from holdfast.commands.view import Idempotency
 from holdfast.domain.actor import Actor, KeyScope, may
-from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
+from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
@@ -27,7 +27,6 @@ from holdfast.doors.http.problems import STATUS, HttpProblem, document, refusal_
 from holdfast.doors.http.rendering import rendered
 from holdfast.doors.http.routing import Found, Route, Router
 from holdfast.engine.core import Core
-from holdfast.store.port import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -196,9 +195,6 @@ def _problem(error: Exception, *, path: str, request_id: str) -> tuple[int, tupl
             detail = f"The body is not acceptable JSON: {error.reason}."
             body = document(400, "malformed_json", detail, instance=path, request_id=request_id)
             return 400, (), rendered(body)
-        case StoreUnavailable():
-            later = Refusal(Code.UNAVAILABLE, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
-            return _problem(later, path=path, request_id=request_id)
         case _:
             log.error("request_failed request_id=%s", request_id, exc_info=error)
             return _problem(Refusal(Code.INTERNAL), path=path, request_id=request_id)

@@ -6,8 +6,8 @@ from holdfast.commands.bodies import Body
 from holdfast.commands.command import Command
 from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.actor import Actor
-from holdfast.engine.core import Core
 from holdfast.doors.http.problems import HttpProblem
+from holdfast.engine.core import Core
 
 
 class Call(NamedTuple):

@@ -99,7 +99,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
     more: Body = {}
     if refusal.errors:
         more["errors"] = [error._asdict() for error in refusal.errors]
-    facts = {name: value for name, value in refusal.data.items() if name in _FACTS and value is not None}
+    facts = {_FACTS[name]: value for name, value in refusal.data.items() if name in _FACTS and value is not None}
     if refusal.ways_out:
         more["ways_out"] = [way_out(each) for each in refusal.ways_out]
     return document(
@@ -113,8 +113,12 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
     )
 
 
-_FACTS = frozenset({"session_id", "successor_id", "scope", "status", "end_reason", "lease_expires_at_ms", "revision"})
-"""What of a refusal's data is told as a field of its own, so that a program need not read the sentence."""
+_FACTS = {
+    **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
+    "status": "session_status",
+}
+"""What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name
+of that field, since a problem's own `status` is the response's."""
 
 
 def item_document(refusal: Refusal) -> Body:
@@ -156,7 +160,7 @@ def way_out(way: WayOut) -> Body:
 _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.READ: ("GET", "{session}", {}, "Read the session as it is now."),
     Action.EXPLAIN: ("GET", "{session}/explain", {}, "See why it is in this state, and who acted."),
-    Action.START: ("POST", "/v1/sessions", {}, "Start; the same scope, agent and holder_id resume their session."),
+    Action.START: ("POST", "/v1/sessions", {"scope": "…", "agent": "…"}, "Start; the same scope, agent and holder_id resume their session."),
     Action.START_TAKING_OVER: ("POST", "/v1/sessions", {}, "Send the same start with `take_over` added."),
     Action.TAKE_OVER: (
         "POST",
@@ -170,8 +174,13 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
         {"holder_id": "…", "reason": "…", "force": True},
         "With an operator's key: take the session over while its lease is running.",
     ),
-    Action.RESUME: ("POST", "{session}/resume", {}, "Resume the session first."),
-    Action.END: ("POST", "{session}/end", {"end_reason": "manual"}, "End the session, with its fencing token."),
+    Action.RESUME: ("POST", "{session}/resume", {"fencing_token": "…"}, "Resume the session first, with its token."),
+    Action.END: (
+        "POST",
+        "{session}/end",
+        {"end_reason": "manual", "fencing_token": "…"},
+        "End the session, with its fencing token.",
+    ),
     Action.ARCHIVE: ("POST", "{session}/archive", {}, "Archive the session first."),
     Action.REPEAT_WITH_TOKEN: (None, "", {}, "Repeat the request with the `fencing_token` that the start answered."),
     Action.REPEAT_WITH_REVISION: (None, "", {}, "Repeat the request with the present revision in `If-Match`."),

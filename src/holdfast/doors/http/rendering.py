@@ -1,4 +1,4 @@
-"""The core's bodies as JSON. Names tell how: `at_ms`, `…_at_ms` become a time, `…_ms` seconds, `…_json` free JSON as it was."""
+"""The core's bodies as JSON. Names tell how: `at_ms` and `…_at_ms` become a time, `…_ms` seconds, `…_json` JSON."""
 
 from collections.abc import Callable
 from functools import lru_cache

@@ -132,8 +132,9 @@ class WireServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Stop on SIGINT and SIGTERM, and then return: uvicorn raises the signal again, which would end the process
-        before its store was closed and its exit status chosen.
+        """Stop on SIGINT and SIGTERM, and then return.
+
+        uvicorn would raise the signal again, and so end the process before its store was closed.
         """
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -1,4 +1,4 @@
-"""The native API, `/v1`, and the health checks: every route, its record of a body, and the command or query it means."""
+"""The native API, `/v1`, and the health checks: every route, its body, and the command or query it means."""
 
 from holdfast.doors.http.native import events, fleet, health, history, keys, lifecycle, starts
 

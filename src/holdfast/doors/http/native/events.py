@@ -1,4 +1,4 @@
-"""Routes that tell what happened: events in the order of commits, from a cursor on, waiting for the next if asked to."""
+"""Routes that tell what happened: events in the order of commits, from a cursor on, waiting for more if asked to."""
 
 import asyncio
 from typing import Annotated
@@ -10,11 +10,11 @@ from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import EventType
 from holdfast.domain.ids import SessionId
+from holdfast.domain.limits import LIST_LIMIT_DEFAULT
 from holdfast.doors.http.call import Answer, Call
 from holdfast.doors.http.native.fields import Id, Record
 from holdfast.doors.http.native.paging import Cursor, Limit, decoded, encoded
 from holdfast.doors.http.routing import Route
-from holdfast.domain.limits import LIST_LIMIT_DEFAULT
 from holdfast.engine import queries
 
 WAIT_SECONDS_MAX = 60

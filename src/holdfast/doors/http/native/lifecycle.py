@@ -95,9 +95,9 @@ class CheckpointBody(HolderBody, kw_only=True):
     """`POST …/checkpoint`."""
 
     summary: Summary
-    work_completed: Items = []
-    blockers: Items = []
-    next_actions: Items = []
+    work_completed: Items = msgspec.field(default_factory=list)
+    blockers: Items = msgspec.field(default_factory=list)
+    next_actions: Items = msgspec.field(default_factory=list)
     state: Any = None
     branch: Name | None = None
     commit_sha: Name | None = None
@@ -106,11 +106,11 @@ class CheckpointBody(HolderBody, kw_only=True):
 class PatchBody(HolderBody):
     """`PATCH /v1/sessions/{id}`: what is not named stays, null clears; meta is a merge patch."""
 
-    branch: Name | None | Unset = UNSET
-    commit_sha: Name | None | Unset = UNSET
-    issue_number: Integer | None | Unset = UNSET
-    current_task_id: Id | None | Unset = UNSET
-    meta: dict[str, Any] | None | Unset = UNSET
+    branch: Name | Unset | None = UNSET
+    commit_sha: Name | Unset | None = UNSET
+    issue_number: Integer | Unset | None = UNSET
+    current_task_id: Id | Unset | None = UNSET
+    meta: dict[str, Any] | Unset | None = UNSET
 
 
 class DeleteQuery(Record):

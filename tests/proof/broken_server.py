@@ -1,0 +1,136 @@
+"""`holdfast` with one thing put in that is not so in the product: `python broken_server.py NAME serve …`.
+
+The first three are bugs, which the proofs have to notice. The others break nothing: they make what a proof is about
+happen often rather than once in a while, or make it happen at all.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.commands.command import Envelope
+from holdfast.domain.ids import Mint
+from holdfast.domain.service_time import ServiceState
+from holdfast.doors.cli.main import main
+from holdfast.engine import batch, driver, sweeper
+from holdfast.store import clock as store_clock
+from holdfast.store.port import Store
+from holdfast.store.postgres import PostgresTransaction
+from holdfast.store.sqlite import SqliteTransaction
+
+COMMIT_LATE_SECONDS = 0.02
+REPLY_LATE_SECONDS = 0.02
+CLOCK_FILE = "wall-clock-offset"
+
+
+def reply_before_commit() -> None:
+    """A bug: everybody in a batch is answered, and then it is committed."""
+    taken: list[Any] = []
+    decide_all, take, deliver = batch._decide_all, driver.Engine._take, driver.Engine._deliver
+    decided: list[Any] = []
+
+    def decide_all_and_keep(envelopes: Sequence[Envelope], view: Any) -> Any:
+        outcomes, missing = decide_all(envelopes, view)
+        decided[:] = outcomes
+        return outcomes, missing
+
+    def take_and_keep(engine: Any) -> Any:
+        taken[:] = [engine, take(engine)]
+        return taken[1]
+
+    def deliver_rest(engine: Any, waiting: list[Any], outcomes: list[Any]) -> None:
+        left = [pair for pair in zip(waiting, outcomes, strict=True) if not pair[0].future.done()]
+        deliver(engine, [pair[0] for pair in left], [pair[1] for pair in left])
+
+    def late(commit: Callable[[Any], None]) -> Callable[[Any], None]:
+        def commit_late(transaction: Any) -> None:
+            if taken and len(taken[1]) == len(decided):
+                deliver_rest(taken[0], taken[1], list(decided))
+            time.sleep(COMMIT_LATE_SECONDS)
+            commit(transaction)
+
+        return commit_late
+
+    batch._decide_all = decide_all_and_keep
+    driver.Engine._take = take_and_keep  # type: ignore[method-assign]
+    driver.Engine._deliver = deliver_rest  # type: ignore[method-assign]
+    SqliteTransaction.commit = late(SqliteTransaction.commit)  # type: ignore[method-assign]
+    PostgresTransaction.commit = late(PostgresTransaction.commit)  # type: ignore[method-assign]
+
+
+def reply_late() -> None:
+    """No bug: between a commit and its answers there is time to die."""
+    run_batch = driver.run_batch
+
+    def run_batch_slowly(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
+        outcomes = run_batch(store, envelopes, mint=mint)
+        time.sleep(REPLY_LATE_SECONDS)
+        return outcomes
+
+    driver.run_batch = run_batch_slowly
+
+
+def forget_keys() -> None:
+    """A bug: an idempotency key is not looked at. Answers come late, so that many are sent again."""
+    reply_late()
+    run_batch = driver.run_batch
+
+    def run_batch_without_keys(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
+        return run_batch(store, [envelope._replace(idempotency=None) for envelope in envelopes], mint=mint)
+
+    driver.run_batch = run_batch_without_keys
+
+
+def count_every_gap() -> None:
+    """A bug: time in which no server ran counts as silence of the holders."""
+
+    def tick(state: ServiceState, *, now_at_ms: int) -> ServiceState:
+        return state._replace(last_tick_at_ms=now_at_ms)
+
+    batch.tick = tick  # type: ignore[attr-defined]
+
+
+def set_clock() -> None:
+    """No bug: the machine's wall clock is as many seconds off as a file in the working directory says."""
+    true_time = time.time
+
+    def time_as_set() -> float:
+        try:
+            offset_seconds = float(Path(CLOCK_FILE).read_text())
+        except (OSError, ValueError):
+            offset_seconds = 0
+        return true_time() + offset_seconds
+
+    store_clock.time.time = time_as_set  # type: ignore[attr-defined]
+
+
+def no_sweeper() -> None:
+    """No bug: nobody sweeps, so what time has decided is found by whoever comes first."""
+    sweep_once = sweeper.Sweeper.sweep_once
+
+    def tick_only(self: Any) -> bool:
+        if threading.current_thread() is self._thread:
+            return False
+        return sweep_once(self)
+
+    sweeper.Sweeper.sweep_once = tick_only  # type: ignore[method-assign]
+
+
+CHANGES = {
+    change.__name__: change
+    for change in (reply_before_commit, forget_keys, count_every_gap, reply_late, set_clock, no_sweeper)
+}
+
+
+def program(name: str) -> tuple[str, ...]:
+    """What to start instead of `holdfast`."""
+    assert name in CHANGES
+    return (sys.executable, str(Path(__file__).absolute()), name)
+
+
+if __name__ == "__main__":
+    CHANGES[sys.argv.pop(1)]()
+    main()
