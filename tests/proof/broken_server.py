@@ -5,7 +5,6 @@ happen often rather than once in a while, or make it happen at all.
 """
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,22 +14,26 @@ from holdfast.commands.command import Envelope
 from holdfast.domain.ids import Mint
 from holdfast.domain.service_time import ServiceState
 from holdfast.doors.cli.main import main
-from holdfast.engine import batch, driver, sweeper
-from holdfast.store import clock as store_clock
+from holdfast.engine import batch, driver
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresTransaction
 from holdfast.store.sqlite import SqliteTransaction
 
-COMMIT_LATE_SECONDS = 0.02
-REPLY_LATE_SECONDS = 0.02
+LATE_SECONDS = 0.02
 CLOCK_FILE = "wall-clock-offset"
+
+# As nothing in particular, because what follows puts other things in their places.
+_batch: Any = batch
+_driver: Any = driver
+_engine: Any = driver.Engine
+_transaction_types: tuple[Any, ...] = (SqliteTransaction, PostgresTransaction)
 
 
 def reply_before_commit() -> None:
     """A bug: everybody in a batch is answered, and then it is committed."""
     taken: list[Any] = []
-    decide_all, take, deliver = batch._decide_all, driver.Engine._take, driver.Engine._deliver
     decided: list[Any] = []
+    decide_all, take, deliver = _batch._decide_all, _engine._take, _engine._deliver
 
     def decide_all_and_keep(envelopes: Sequence[Envelope], view: Any) -> Any:
         outcomes, missing = decide_all(envelopes, view)
@@ -45,43 +48,26 @@ def reply_before_commit() -> None:
         left = [pair for pair in zip(waiting, outcomes, strict=True) if not pair[0].future.done()]
         deliver(engine, [pair[0] for pair in left], [pair[1] for pair in left])
 
-    def late(commit: Callable[[Any], None]) -> Callable[[Any], None]:
-        def commit_late(transaction: Any) -> None:
-            if taken and len(taken[1]) == len(decided):
-                deliver_rest(taken[0], taken[1], list(decided))
-            time.sleep(COMMIT_LATE_SECONDS)
-            commit(transaction)
+    def reply() -> None:
+        if taken and len(taken[1]) == len(decided):
+            deliver_rest(taken[0], taken[1], list(decided))
+        time.sleep(LATE_SECONDS)
 
-        return commit_late
-
-    batch._decide_all = decide_all_and_keep
-    driver.Engine._take = take_and_keep  # type: ignore[method-assign]
-    driver.Engine._deliver = deliver_rest  # type: ignore[method-assign]
-    SqliteTransaction.commit = late(SqliteTransaction.commit)  # type: ignore[method-assign]
-    PostgresTransaction.commit = late(PostgresTransaction.commit)  # type: ignore[method-assign]
-
-
-def reply_late() -> None:
-    """No bug: between a commit and its answers there is time to die."""
-    run_batch = driver.run_batch
-
-    def run_batch_slowly(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
-        outcomes = run_batch(store, envelopes, mint=mint)
-        time.sleep(REPLY_LATE_SECONDS)
-        return outcomes
-
-    driver.run_batch = run_batch_slowly
+    _batch._decide_all = decide_all_and_keep
+    _engine._take = take_and_keep
+    _engine._deliver = deliver_rest
+    _before_commit(reply)
 
 
 def forget_keys() -> None:
     """A bug: an idempotency key is not looked at. Answers come late, so that many are sent again."""
     reply_late()
-    run_batch = driver.run_batch
+    run_batch = _driver.run_batch
 
     def run_batch_without_keys(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
         return run_batch(store, [envelope._replace(idempotency=None) for envelope in envelopes], mint=mint)
 
-    driver.run_batch = run_batch_without_keys
+    _driver.run_batch = run_batch_without_keys
 
 
 def count_every_gap() -> None:
@@ -90,7 +76,24 @@ def count_every_gap() -> None:
     def tick(state: ServiceState, *, now_at_ms: int) -> ServiceState:
         return state._replace(last_tick_at_ms=now_at_ms)
 
-    batch.tick = tick  # type: ignore[attr-defined]
+    _batch.tick = tick
+
+
+def reply_late() -> None:
+    """No bug: between a commit and its answers there is time to die."""
+    run_batch = _driver.run_batch
+
+    def run_batch_slowly(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
+        outcomes = run_batch(store, envelopes, mint=mint)
+        time.sleep(LATE_SECONDS)
+        return outcomes
+
+    _driver.run_batch = run_batch_slowly
+
+
+def commit_late() -> None:
+    """No bug: a transaction holds its locks for a while before it commits, so that others meet it."""
+    _before_commit(lambda: time.sleep(LATE_SECONDS))
 
 
 def set_clock() -> None:
@@ -104,24 +107,25 @@ def set_clock() -> None:
             offset_seconds = 0
         return true_time() + offset_seconds
 
-    store_clock.time.time = time_as_set  # type: ignore[attr-defined]
+    time.time = time_as_set
 
 
-def no_sweeper() -> None:
-    """No bug: nobody sweeps, so what time has decided is found by whoever comes first."""
-    sweep_once = sweeper.Sweeper.sweep_once
+def _before_commit(act: Callable[[], None]) -> None:
+    for transaction_type in _transaction_types:
+        transaction_type.commit = _acting_before(transaction_type.commit, act)
 
-    def tick_only(self: Any) -> bool:
-        if threading.current_thread() is self._thread:
-            return False
-        return sweep_once(self)
 
-    sweeper.Sweeper.sweep_once = tick_only  # type: ignore[method-assign]
+def _acting_before(commit: Callable[[Any], None], act: Callable[[], None]) -> Callable[[Any], None]:
+    def commit_after(transaction: Any) -> None:
+        act()
+        commit(transaction)
+
+    return commit_after
 
 
 CHANGES = {
     change.__name__: change
-    for change in (reply_before_commit, forget_keys, count_every_gap, reply_late, set_clock, no_sweeper)
+    for change in (reply_before_commit, forget_keys, count_every_gap, reply_late, commit_late, set_clock)
 }
 
 

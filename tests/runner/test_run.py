@@ -46,7 +46,7 @@ def test_a_command_that_succeeds_is_a_session_from_start_to_end(world: World) ->
     }
     assert start.body["meta"]["command"] == ["true"]
     assert (end.path, end.body) == ("/v1/sessions/sess_1/end", {"end_reason": "completed", "fencing_token": 1})
-    assert all(asked.idempotency_key for asked in world.server.asked)
+    assert all(asked.idempotency_key for asked in world.server.asked if not asked.path.endswith("/heartbeat"))
     assert world.spooled == []
 
 

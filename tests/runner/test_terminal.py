@@ -1,6 +1,7 @@
 """`holdfast run` under an interactive shell: Ctrl-C, Ctrl-Z and the terminal are as if it were not there."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -42,6 +43,10 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def write_program(world: World, text: str) -> str:
     (world.directory / "program.py").write_text(text)
     return f"./holdfast-run -- {sys.executable} program.py"
@@ -74,7 +79,7 @@ def test_control_c_ends_a_command_as_it_would_without_the_runner(world: World) -
 
 
 def test_control_z_stops_the_job_and_fg_goes_on_with_it(world: World) -> None:
-    line = write_program(world, TALKER)
+    line = write_program(world, TALKER).replace(" -- ", " --heartbeat-interval 600 -- ")
     with shell(world.environ, cwd=world.directory) as typed:
         typed.type(f"{line} SIGCONT\n")
         typed.expect("<ready>")
@@ -87,12 +92,31 @@ def test_control_z_stops_the_job_and_fg_goes_on_with_it(world: World) -> None:
             typed.type("fg\n")
             typed.expect("<SIGCONT>")
             eventually(lambda: state_of(pid) == "S")
-        # Whoever was stopped may be overdue, so it beats as soon as it goes on.
-        world.server.wait_for("/heartbeat", count=3)
+        # Whoever was stopped may be overdue, so it beats as soon as it goes on, and not only after its 600 s.
+        world.server.wait_for("/heartbeat")
         typed.type("\x1c")
         typed.expect("$> ")
         typed.type("echo rc=$?\n")
         typed.expect("rc=6")
+
+
+def test_a_job_that_is_continued_from_elsewhere_goes_on_with_its_command(world: World) -> None:
+    line = write_program(world, TALKER)
+    with shell(world.environ, cwd=world.directory) as typed:
+        typed.type(f"{line} SIGCONT\n")
+        typed.expect("<ready>")
+        (pid,) = pids_in(world.directory, "command")
+        typed.type("\x1a")
+        typed.expect("Stopped")
+        # Once the runner alone is told to go on, and once the command alone.
+        for told in (parent_of(parent_of(pid)), pid):
+            eventually(lambda: state_of(pid) == "T")
+            os.kill(told, signal.SIGCONT)
+            typed.expect("<SIGCONT>")
+            eventually(lambda: state_of(parent_of(parent_of(pid))) == "S")
+            os.kill(pid, signal.SIGSTOP)
+            eventually(lambda: state_of(parent_of(parent_of(pid))) == "T")
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_program_that_stops_itself_gives_the_terminal_back_to_the_shell(world: World) -> None:

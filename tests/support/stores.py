@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -49,7 +50,7 @@ class World(NamedTuple):
 
 
 @contextmanager
-def world(kind: str, *, sqlite_path: Path, postgres_url: str | None) -> Iterator[World]:
+def world(kind: str, *, sqlite_path: Path | None, postgres_url: str | None) -> Iterator[World]:
     """A new store of a kind, empty."""
     clock = FakeClock()
     store: Store
@@ -57,6 +58,7 @@ def world(kind: str, *, sqlite_path: Path, postgres_url: str | None) -> Iterator
         assert postgres_url is not None
         store = PostgresStore(postgres_url, clock=clock)
     elif kind == "sqlite":
+        assert sqlite_path is not None
         store = SqliteStore(sqlite_path, clock=clock)
     else:
         store = DictStore(clock=clock)
@@ -64,6 +66,15 @@ def world(kind: str, *, sqlite_path: Path, postgres_url: str | None) -> Iterator
         yield World(store, clock, Caller(store, clock))
     finally:
         store.close()
+
+
+def fork(original: World) -> World:
+    """Another world in the same state at the same time, on dicts: to try what would happen."""
+    assert isinstance(original.store, DictStore)
+    clock = copy(original.clock)
+    caller = copy(original.caller)
+    caller.store, caller.clock, caller.mint = original.store.copy(clock=clock), clock, copy(caller.mint)
+    return World(caller.store, clock, caller)
 
 
 def rows_of(store: Store, row_type: type[R]) -> list[R]:

@@ -60,8 +60,8 @@ class HeartbeatBatch(NamedTuple):
 def _beaten(command: Heartbeat, view: View) -> Body:
     session = find_session(view, command.session_id)
     if is_beat_too_soon(session, now=view.now):
-        check_token(session, given=command.fencing_token)
-        require_token(session, given=command.fencing_token)
+        check_token(session, given=command.fencing_token, now=view.now)
+        require_token(session, given=command.fencing_token, now=view.now)
         return beat_body(Changed(session), view)
 
     told: dict[str, str | int] = {}

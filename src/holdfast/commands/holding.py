@@ -69,10 +69,10 @@ def change(view: View, session: Session, *, fencing_token: int | None, verb: Ver
 
     Raises: fencing_token_stale, what the verb raises, fencing_token_required; in this order.
     """
-    check_token(session, given=fencing_token)
+    check_token(session, given=fencing_token, now=view.now)
     scope = find_scope(view, session.account_id, session.scope) if needs_scope(session, now=view.now) else None
     changed = verb(session, scope, view.now)
-    require_token(session, given=fencing_token)
+    require_token(session, given=fencing_token, now=view.now)
     record(view, changed)
     return changed
 

@@ -29,7 +29,7 @@ from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.lifecycle import HOLDING, LIVE, phase, settle
 from holdfast.domain.limits import SCOPE_SESSIONS_MAX
 from holdfast.domain.policy import INTERACTIVE, PRESET_NAMES, Policy, PolicyRequest, resolve
-from holdfast.domain.scope import ScopeParts, acquire, own_scope
+from holdfast.domain.scope import ScopeParts, acquire, own_scope, unused
 from holdfast.domain.session import (
     ClientSession,
     EndReason,
@@ -246,9 +246,10 @@ class StartSession(NamedTuple):
         """A new session under the scope's next token."""
         policy = policy or resolve(PolicyRequest())
         account_id = view.actor.account_id
-        row = acquire(
-            find_scope(view, account_id, scope), is_exclusive=is_exclusive, token_floor=view.service.token_floor
-        )
+        # Nobody can have acquired the scope of a session that has only now been given its id.
+        is_own = scope == own_scope(session_id)
+        before = unused(account_id, scope) if is_own else find_scope(view, account_id, scope)
+        row = acquire(before, is_exclusive=is_exclusive, token_floor=view.service.token_floor)
         due_ms = view.now.service_ms + policy.lease_ms
         session = Session(
             id=session_id,
@@ -431,13 +432,13 @@ class ReportSession(NamedTuple):
 
     def _known(self, view: View, known: Session) -> Reply:
         """A session that was started after all: ended if it still holds its scope, else left as it is."""
-        check_token(known, given=self.fencing_token)
+        check_token(known, given=self.fencing_token, now=view.now)
         profile = find_profile(view, known)
         settled = settle(known, now=view.now).session
         if lifecycle.can_acquire(settled):
             scope = find_scope(view, known.account_id, known.scope)
             changed = lifecycle.end(known, end_reason=self.end_reason, scope=scope, now=view.now)
-            require_token(settled, given=self.fencing_token)
+            require_token(settled, given=self.fencing_token, now=view.now)
             profile = profile._replace(
                 ended_at_ms=view.now.wall_ms, exit_code=self.exit_code, late=changed.is_late, reported_late=True
             )

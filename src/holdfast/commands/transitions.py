@@ -214,7 +214,7 @@ class ArchiveSession(NamedTuple):
     def decide(self, view: View) -> Reply:
         """The archived session."""
         session = find_session(view, self.session_id)
-        check_token(session, given=self.fencing_token)
+        check_token(session, given=self.fencing_token, now=view.now)
         changed = lifecycle.archive(session, now=view.now)
         record(view, changed)
         if session.archived_at_ms is None:
@@ -235,7 +235,7 @@ class DeleteSession(NamedTuple):
     def decide(self, view: View) -> Reply:
         """What was deleted, counted."""
         session = find_session(view, self.session_id)
-        check_token(session, given=self.fencing_token)
+        check_token(session, given=self.fencing_token, now=view.now)
         settled = lifecycle.require_deletable(session, now=view.now)
         profile = find_profile(view, session)
         deleted = {"sessions": 1, "checkpoints": session.checkpoint_count}

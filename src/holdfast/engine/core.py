@@ -79,6 +79,7 @@ class Core:
         self.random = RandomBytes()
         self._readers = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="holdfast-reader")
         self._known: dict[str, _Known] = {}
+        self._times_forgotten = 0
         self._configured = {
             secret_sha256(key): Actor(DEFAULT_ACCOUNT, KeyId("key_configured"), scope)
             for key, scope in configured_keys.items()
@@ -130,18 +131,24 @@ class Core:
         known = self._known.get(key)
         if known is not None and time.monotonic() < known.until:
             return known.actor
+        times_forgotten = self._times_forgotten
         actor = self._configured.get(secret_sha256(key))
-        if actor is None and is_well_formed(key):
+        is_worth_remembering = actor is not None or is_well_formed(key)
+        if actor is None and is_worth_remembering:
             actor = await self.read(_actor_of, key)
         if actor is None and self._trusts_everybody:
             return await self.authenticate(None)
-        if len(self._known) >= KEYS_REMEMBERED_MAX:
-            self._known.clear()
-        self._known[key] = _Known(actor, time.monotonic() + KEY_TRUST_SECONDS)
+        # A key that was revoked while it was being looked up must not be believed for two more seconds, and one that
+        # cannot be a key must not take up room: it may be as long as a header.
+        if is_worth_remembering and times_forgotten == self._times_forgotten:
+            if len(self._known) >= KEYS_REMEMBERED_MAX:
+                self._known.clear()
+            self._known[key] = _Known(actor, time.monotonic() + KEY_TRUST_SECONDS)
         return actor
 
     def forget_keys(self) -> None:
         """Ask about every key anew: one was revoked."""
+        self._times_forgotten += 1
         self._known.clear()
 
     async def acting_for(self, actor: Actor, account_id: AccountId, *, correlation_id: str) -> Actor | None:

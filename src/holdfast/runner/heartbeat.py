@@ -78,6 +78,7 @@ class Heartbeat(threading.Thread):
         self._is_stop_told = False
         self._changed = threading.Event()
         self._is_ending = False
+        self._is_hurried = False
         self._lease_ends_at: float | None = None
         self._due_at = steady_seconds() + self._retry_delay(None)
         if session is not None:
@@ -91,7 +92,7 @@ class Heartbeat(threading.Thread):
 
     def hurry(self) -> None:
         """Beat now: this process was stopped for some time."""
-        self._due_at = 0.0
+        self._is_hurried = True
         self._changed.set()
 
     def run(self) -> None:
@@ -117,7 +118,8 @@ class Heartbeat(threading.Thread):
         """Wait until the next attempt is due; whether there is to be one."""
         while not self._is_ending:
             left = self._due_at - steady_seconds()
-            if left <= 0:
+            if left <= 0 or self._is_hurried:
+                self._is_hurried = False
                 return True
             self._changed.wait(min(left, WAIT_SECONDS_MAX))
             self._changed.clear()

@@ -54,7 +54,7 @@ PASSED_ON: Final = tuple(
     signal.Signals[name]
     for name in (
         *("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM"),
-        *("SIGWINCH", "SIGTSTP", "SIGCONT"),
+        *("SIGWINCH", "SIGTSTP"),
     )
     if hasattr(signal, name)
 )
@@ -387,6 +387,7 @@ class Keeper:
         self._command_pid = 0
         self._has_exited = False
         self._is_command_stopped = False
+        self._stop_count = 0
         self._is_runner_stopped = False
         self._group_signals: list[tuple[int, float]] = []
 
@@ -442,7 +443,7 @@ class Keeper:
             case "lease":
                 self._lapse_term_at, self._lapse_kill_at = message["term_at"], message["kill_at"]
             case "awake":
-                self._is_runner_stopped = False
+                self._go_on(after_stop=message["stop"])
             case unknown:
                 raise ValueError(unknown)
 
@@ -456,6 +457,16 @@ class Keeper:
             self._group_signals.append((number, until))
         if not self._has_exited and not (came_here and _shares_our_group(self._command_pid)):
             _kill(self._command_pid, number)
+
+    def _go_on(self, *, after_stop: int) -> None:
+        """The runner goes on after a stop of the command, and so does the command if nobody told it yet.
+
+        A command that has stopped again since is left alone: the runner is about to stop with it.
+        """
+        if after_stop == self._stop_count:
+            self._is_runner_stopped = False
+            if self._is_command_stopped:
+                _kill(self._command_pid, signal.SIGCONT)
 
     def _note_signals(self) -> None:
         """Remember what came here; what the runner has not reported in time was meant for the keeper alone."""
@@ -519,9 +530,10 @@ class Keeper:
         """Tell the runner what became of the command."""
         if os.WIFSTOPPED(status):
             self._is_command_stopped = True
+            self._stop_count += 1
             if self._phase == "running":
                 self._is_runner_stopped = True
-                self._channel.send(event="stopped", number=os.WSTOPSIG(status))
+                self._channel.send(event="stopped", number=os.WSTOPSIG(status), stop=self._stop_count)
         elif os.WIFCONTINUED(status):
             self._is_command_stopped = False
         else:

@@ -129,7 +129,7 @@ class KeptCommand:
         told = self._channel.descriptor
         readable, _, _ = select.select([told, self._wake_read], [], [])
         events: list[Event] = []
-        # Signals first: a stop of the command that is mirrored here must not be undone by an older SIGCONT.
+        # Signals first: the keeper has to hear of them before this process may stop with the command.
         if self._wake_read in readable:
             events += self._pass_on(os.read(self._wake_read, 4096))
         if told in readable:
@@ -146,10 +146,10 @@ class KeptCommand:
         for number in woken_by:
             if number == 0:
                 events.append(Poked())
+            elif number == signal.SIGCONT:
+                events.append(Woken())
             elif number in keeper.PASSED_ON:
                 self._channel.send(do="signal", number=number)
-                if number == signal.SIGCONT:
-                    events.append(Woken())
         return events
 
     def _understand(self, message: dict[str, Any]) -> list[Event]:
@@ -164,6 +164,7 @@ class KeptCommand:
                 return [Exited(message["status"])]
             case "stopped":
                 self._stop_like(message["number"])
+                self._channel.send(do="awake", stop=message["stop"])
                 return [Woken()]
             case "lapsed":
                 return [Lapsed()]
@@ -183,7 +184,6 @@ class KeptCommand:
             handler = signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             signal.signal(number, handler)
-        self._channel.send(do="awake")
 
     def _bury(self) -> None:
         """The keeper was killed, and the command with it: its orphans came to this process, which kills them."""
@@ -201,7 +201,7 @@ class KeptCommand:
             and signal.getsignal(number) is signal.SIG_IGN
         ]
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in keeper.PASSED_ON:
+        for number in (*keeper.PASSED_ON, signal.SIGCONT):
             if number not in ignored:
                 signal.signal(number, keeper.note)
         # A line of the runner on standard error must not stop a job in the background.

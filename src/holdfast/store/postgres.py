@@ -33,6 +33,13 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 CONNECT_TIMEOUT_SECONDS = 5
 """How long to wait for the server to take a connection, per try."""
 
+TRANSACTION_IDLE_MS_MAX = 2_000
+"""How long a transaction of ours may stand still before the server rolls it back and ends its connection. A node that
+is paused, or cut off, in the middle of one holds rows that every other node needs, the counter of events above all."""
+
+LOST = (errors.OperationalError, errors.IdleInTransactionSessionTimeout)
+"""What a statement raises when its connection is gone. The second is no OperationalError to the driver."""
+
 MIGRATION_LOCK = 0x686F6C64
 """An advisory lock's number, held while the schema is made, so that of two nodes that start at once only one does."""
 
@@ -144,11 +151,27 @@ class PostgresTransaction:
                 keys.setdefault(TABLES[need.row_type], {})[need] = None
             else:
                 sets.setdefault(TABLES[need.spec.row_type], []).append(need)
-        for table in TABLES.values():
-            if table in keys or table in sets:
-                self._load_table(table, list(keys.get(table, ())), sets.get(table, []), view)
+        tables = [table for table in TABLES.values() if table in keys or table in sets]
+        absent = {
+            table: self._load_table(table, list(keys.get(table, ())), sets.get(table, []), view) for table in tables
+        }
+        if len(tables) > 1:
+            self._require_still_absent({table: missing for table, missing in absent.items() if missing})
 
-    def _load_table(self, table: Table, named: list[Key], sets: list[Members], view: View) -> None:
+    def _require_still_absent(self, absent: Mapping[Table, Sequence[Key]]) -> None:
+        """Make sure that rows which were not there have not been made meanwhile. Raises: Conflict.
+
+        What is not there cannot be locked. Where another node makes it while later tables are read, some of what was
+        read is from before and some from after. What is written on that ground runs into the new row, but a refusal
+        writes nothing: a start would be refused for the sake of its own session, a repeated request as a new one.
+        """
+        for table, missing in absent.items():
+            columns = list(zip(*(key.values for key in missing), strict=True))
+            if self._run(_find_one(table), [list(column) for column in columns]):
+                raise Conflict
+
+    def _load_table(self, table: Table, named: list[Key], sets: list[Members], view: View) -> list[Key]:
+        """Load what is wanted of one table; the named keys that no row has."""
         found = self._look_up(table, sets)
         wanted = dict.fromkeys([key.values for key in named] + [values for each in found.values() for values in each])
         columns = list(zip(*wanted, strict=True)) if wanted else [() for _ in table.key]
@@ -159,6 +182,7 @@ class PostgresTransaction:
             view.add_row(key, by_key.get(key.values))
         for members, member_keys in found.items():
             view.add_members(members, [by_key[values] for values in member_keys if values in by_key])
+        return [key for key in named if key.values not in by_key]
 
     def _look_up(self, table: Table, sets: list[Members]) -> dict[Members, list[tuple[Any, ...]]]:
         """The keys of the members of each set, newest first; sets of one kind are looked up together."""
@@ -210,7 +234,7 @@ class PostgresTransaction:
         """Make it last. Where the connection is lost on the way, the server is asked what became of it."""
         try:
             self._connection.commit()
-        except errors.OperationalError as error:
+        except LOST as error:
             log.warning("commit_interrupted error=%s", _why(error))
             self._connection.close()
             self._settle_commit(error)
@@ -221,7 +245,7 @@ class PostgresTransaction:
             return
         try:
             self._connection.rollback()
-        except errors.OperationalError as error:
+        except LOST as error:
             log.warning("rollback_interrupted error=%s", _why(error))
             self._connection.close()
 
@@ -254,10 +278,20 @@ class PostgresTransaction:
             raise Conflict from error
         except errors.DiskFull as error:
             raise StoreFull from error
-        except errors.OperationalError as error:
+        except LOST as error:
             log.warning("store_unavailable error=%s", _why(error))
             self._connection.close()
             raise StoreUnavailable(_why(error)) from error
+
+
+SETTINGS = f"-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout={TRANSACTION_IDLE_MS_MAX}"
+
+WRITER_PLANS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+"""The writer names every row by its key. A plan that was made and kept while a table was still empty would read all of
+it for each row as it grows; these leave the index as the only way."""
+
+READER_PLANS = "-c plan_cache_mode=force_custom_plan"
+"""Lists are planned for the values that they ask for, by what the tables hold by then."""
 
 
 def _connect(url: str, *, is_autocommit: bool = False) -> Connection:
@@ -266,7 +300,7 @@ def _connect(url: str, *, is_autocommit: bool = False) -> Connection:
         autocommit=is_autocommit,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name="holdfast",
-        options="-c synchronous_commit=on -c timezone=UTC",
+        options=f"{SETTINGS} {READER_PLANS if is_autocommit else WRITER_PLANS}",
     )
 
 
@@ -318,6 +352,13 @@ def _lock_rows(table: Table) -> str:
         f"select {sql.columns(table)} from {table.name} where ({keys}) in "
         f"(select * from unnest({_arrays(table, table.key)})) order by {keys} for no key update"
     )
+
+
+@cache
+def _find_one(table: Table) -> str:
+    keys = ", ".join(table.key)
+    wanted = f"select * from unnest({_arrays(table, table.key)})"
+    return f"select true from {table.name} where ({keys}) in ({wanted}) limit 1"
 
 
 @cache

@@ -34,6 +34,13 @@ class DictStore:
         self.tables[ServiceState][(1,)] = ServiceState(1, clock.now_ms(), 0, "dicts", 0)
         self._clock = clock
 
+    def copy(self, *, clock: ProcessClock) -> "DictStore":
+        """Another store with the same rows, on a clock of its own: to try what would happen."""
+        other = DictStore(clock=clock, locks_everything=self.locks_everything)
+        other.tables = {row_type: dict(rows) for row_type, rows in self.tables.items()}
+        other.last_numbers = dict(self.last_numbers)
+        return other
+
     def begin(self) -> "DictTransaction":
         """Begin a transaction."""
         return DictTransaction(self, self._clock)

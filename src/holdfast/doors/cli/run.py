@@ -86,11 +86,10 @@ def run_command(
     exit code are the command's own.
     """
     from holdfast.client.credentials import CredentialsInvalid, normalise_url
+    from holdfast.doors.cli.ways_out import in_words
     from holdfast.runner.exits import leave_as
     from holdfast.runner.run import RunOptions, inherited_environ, run
     from holdfast.runner.schedule import pace_of
-
-    from holdfast.doors.cli.ways_out import in_words
 
     environ = inherited_environ()
     if url is not None:

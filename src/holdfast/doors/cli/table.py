@@ -190,9 +190,9 @@ def table(sessions: "Sequence[Mapping[str, Json]]", *, now: float, width: int | 
 
     columns = [
         Column("ID"),
-        Column("AGENT", comfort=16, least=8, most=24),
-        Column("SCOPE", comfort=24, least=14, most=60, cut="start"),
-        Column("STATUS", comfort=40, least=26),
+        Column("AGENT", comfort=14, least=8, most=24),
+        Column("SCOPE", comfort=22, least=12, most=60, cut="start"),
+        Column("STATUS", comfort=37, least=32),
         Column("AGE"),
         Column("WHERE", comfort=16, most=32, drop=2),
         Column("DOING", comfort=20, drop=1),

@@ -182,8 +182,14 @@ else:
                 time.sleep(INTERVAL_SECONDS)
                 return False
             is_ready, _, _ = select.select([descriptor], [], [], INTERVAL_SECONDS)
-            pressed = os.read(descriptor, 64).decode("ascii", "replace") if is_ready else ""
-            return not KEYS_THAT_LEAVE.isdisjoint(pressed[:1])
+            if not is_ready:
+                return False
+            try:
+                pressed = os.read(descriptor, 64)
+            except OSError:
+                pressed = b""
+            # Nothing to read although it was ready: the terminal is gone.
+            return not pressed or pressed[:1].decode("ascii", "replace") in KEYS_THAT_LEAVE
 
         try:
             if descriptor is not None:

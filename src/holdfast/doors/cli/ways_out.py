@@ -35,7 +35,7 @@ def _run(way: Way, *options: str) -> Hint:
     identity = fields.child(way, "identity") or fields.child(way, "body")
     named: list[str] = []
     for name in ("agent", "scope"):
-        if value := fields.text(identity, name):
+        if (value := fields.text(identity, name)) not in ("", "…"):
             named += [f"--{name}", shlex.quote(value)]
     return Hint(" ".join(["holdfast run", *named, *options, "-- COMMAND"]))
 

@@ -140,9 +140,15 @@ def _because(session: Document) -> str:
     return f": {reason}" if reason else ""
 
 
+def _is_by_silence(session: Document) -> bool:
+    """Whether silence alone, and nobody's word, led to the end."""
+    is_over = fields.text(session, "status") in ("failed", "abandoned")
+    return is_over and fields.text(session, "failed_by") != "report" and not fields.text(session, "status_reason")
+
+
 def _failure(session: Document, *, now: float) -> str:
     reason = fields.text(session, "status_reason")
-    if reason or fields.text(session, "failed_by") == "report":
+    if not _is_by_silence(session):
         exit_code = fields.number(session, "exit_code")
         is_told = exit_code is None or f"exit code {exit_code}" in reason
         return reason if is_told else ", ".join(filter(None, (reason, f"exit code {exit_code}")))
@@ -161,7 +167,8 @@ def _end_reason(session: Document) -> str:
 def _over(status: str, why: str, session: Document, *, now: float) -> str:
     """`failed: exit code 1, 2 min ago`."""
     changed_at = fields.at(session, "ended_at") or fields.at(session, "status_changed_at")
-    when = ago(changed_at, now=now)
+    # How long it has been silent says when it was given up for dead.
+    when = "" if _is_by_silence(session) else ago(changed_at, now=now)
     successor = fields.text(session, "taken_over_by")
     taken_over = f"taken over by {short_id(successor)}" if successor and status != "ended" else ""
     return ", ".join(filter(None, (f"{status}: {why}" if why else status, taken_over, when)))

@@ -33,6 +33,11 @@ SUGGESTIONS_MAX = 10
 """Unknown fields for which a near name is looked for: comparing is quadratic in the length of the name."""
 
 
+WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+
+PATTERNS_IN_WORDS = {WITHOUT_CONTROLS: "must not hold control characters"}
+"""What a text that does not match is told, instead of the pattern."""
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 """The second argument of an ASGI application."""
 
@@ -388,7 +393,7 @@ def _fault_of_text(value: object, kind: inspect.Type) -> str | None:
     try:
         msgspec.convert(value, _patterned(kind.pattern))
     except msgspec.ValidationError:
-        return f"must match {kind.pattern}"
+        return PATTERNS_IN_WORDS.get(kind.pattern, f"must match {kind.pattern}")
     return None
 
 

@@ -35,7 +35,7 @@ class WireLimits(NamedTuple):
     pipelined_requests_max: requests read ahead of the answer in progress; over it 400.
     buffered_body_bytes_max: body bytes read ahead of the application; over it reading pauses.
     buffered_answer_bytes_max: answer bytes that wait for the client; over it the application waits.
-    connections_max: open at once; over it 503. Three file descriptors' worth of margin is asked of the system.
+    connections_max: open at once; over it 503. The server asks the system for as many open files, and some more.
     first_byte_ms: a connection that never says anything is closed after this.
     head_ms: from a head's first byte to its last, however it trickles; over it 408.
     body_stall_ms: between two arrivals of a body; over it 408.

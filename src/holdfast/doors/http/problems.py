@@ -160,7 +160,12 @@ def way_out(way: WayOut) -> Body:
 _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.READ: ("GET", "{session}", {}, "Read the session as it is now."),
     Action.EXPLAIN: ("GET", "{session}/explain", {}, "See why it is in this state, and who acted."),
-    Action.START: ("POST", "/v1/sessions", {"scope": "…", "agent": "…"}, "Start; the same scope, agent and holder_id resume their session."),
+    Action.START: (
+        "POST",
+        "/v1/sessions",
+        {"scope": "…", "agent": "…"},
+        "Start; the same scope, agent and holder_id resume their session.",
+    ),
     Action.START_TAKING_OVER: ("POST", "/v1/sessions", {}, "Send the same start with `take_over` added."),
     Action.TAKE_OVER: (
         "POST",

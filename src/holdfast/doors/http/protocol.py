@@ -83,8 +83,8 @@ class Wire:
 class WireProtocol(asyncio.Protocol):
     """One client's connection.
 
-    At most one exchange is active. `_parsing` is the one whose request is still arriving or arrived last; those that
-    arrived in full while another was active wait in `_waiting`.
+    At most one exchange is active. `_parsing` is the one whose request is still arriving or arrived last; those whose
+    heads came while another was active wait in `_waiting`, in order.
     """
 
     def __init__(
@@ -145,8 +145,6 @@ class WireProtocol(asyncio.Protocol):
         self._arrival_body_bytes = 0
         self._arrival_since_ms = -1
 
-    # The event loop's side.
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not checked: uvloop's transports have the methods and not the base class.
         self._transport = transport = cast(asyncio.Transport, transport)
@@ -197,8 +195,6 @@ class WireProtocol(asyncio.Protocol):
         self._write_deadline_ms = NEVER_MS
         if self._writable is not None:
             self._writable.set()
-
-    # The parser's side.
 
     def _fault_behind(self, exc: httptools.HttpParserError) -> WireFault | None:
         if self._fault is not None:
@@ -393,8 +389,6 @@ class WireProtocol(asyncio.Protocol):
         self._fault = fault
         raise _Stop
 
-    # Requests, in order.
-
     def _start(self, exchange: Exchange) -> None:
         self._active = exchange
         task = self._loop.create_task(exchange.run(self._application))
@@ -468,8 +462,6 @@ class WireProtocol(asyncio.Protocol):
             self._transport.write(faults.answer_to(self._fault, date_line=self.date_line))
         self._close(is_client_sending=self._fault is not None)
 
-    # Time and flow.
-
     def sweep(self) -> None:
         """Act on the deadline that has passed, if one has."""
         now_ms = self._wire.now_ms
@@ -488,22 +480,21 @@ class WireProtocol(asyncio.Protocol):
 
         Where in the first of them it began is not known, so what the first arrival costs in framing is not counted.
         """
-        limits = self._limits
-        if self._arrival_since_ms < 0:
-            self._head_bytes = self._counted_head_bytes() if self._is_in_head else 0
+        is_first = self._arrival_since_ms < 0
+        if is_first:
+            self._head_bytes = self._counted_head_bytes()
             self._body_wire_bytes = self._body_bytes
             self._restart_arrival()
-            return
         if self._is_in_head:
-            self._head_bytes += count
-            if len(self._target) > limits.request_target_bytes_max:
+            self._head_bytes += 0 if is_first else count
+            if len(self._target) > self._limits.request_target_bytes_max:
                 self._refuse(faults.TARGET_TOO_LONG)
-            elif self._head_bytes > limits.head_bytes_max:
+            elif self._head_bytes > self._limits.head_bytes_max:
                 self._refuse(faults.HEAD_TOO_LARGE)
             return
-        self._body_wire_bytes += count
+        self._body_wire_bytes += 0 if is_first else count
         framing_bytes = self._body_wire_bytes - self._body_bytes
-        if self._is_chunked and framing_bytes > self._body_bytes + limits.framing_bytes_max:
+        if self._is_chunked and framing_bytes > self._body_bytes + self._limits.framing_bytes_max:
             self._refuse(faults.FRAMING_WASTEFUL)
             return
         self._set_body_deadline()
@@ -563,8 +554,6 @@ class WireProtocol(asyncio.Protocol):
         while self.is_write_paused:
             self._writable.clear()
             await self._writable.wait()
-
-    # The end.
 
     def shutdown(self) -> None:
         """Finish what was begun, then close. Called by the server when it stops."""

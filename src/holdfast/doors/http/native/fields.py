@@ -17,9 +17,11 @@ from holdfast.domain.limits import (
     SUMMARY_CHARS_MAX,
 )
 from holdfast.domain.times import epoch_ms
+from holdfast.doors.http.bodies import WITHOUT_CONTROLS
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+# Ids and names stand in tables and logs, where a control character can only do harm.
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
 Note = Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
 Summary = Annotated[str, msgspec.Meta(min_length=1, max_length=SUMMARY_CHARS_MAX)]
@@ -53,16 +55,28 @@ def ms(seconds: float | None) -> int | None:
 
 def at_ms(text: str | None, *, field: str) -> int | None:
     """A time, as given, in epoch milliseconds. Raises: validation_failed."""
-    if text is None:
-        return None
+    return times_ms(**{field: text})[field]
+
+
+def times_ms(**texts: str | None) -> dict[str, int | None]:
+    """Times by field, as given, in epoch milliseconds. Raises: validation_failed, naming every field that is none."""
+    times = {field: None if text is None else _epoch_ms(text) for field, text in texts.items()}
+    message = "must be an RFC 3339 time with an offset, such as 2026-01-17T10:00:00.000Z"
+    errors = tuple(FieldError(field, message) for field, value in times.items() if value == _NO_TIME)
+    if errors:
+        raise Refusal(Code.VALIDATION_FAILED, errors=errors)
+    return times
+
+
+_NO_TIME = -1
+
+
+def _epoch_ms(text: str) -> int:
     try:
         value = epoch_ms(text)
     except (ValueError, OverflowError):
-        value = -1
-    if not 0 <= value < _ms_of_year(LAST_YEAR):
-        message = "must be an RFC 3339 time with an offset, such as 2026-01-17T10:00:00.000Z"
-        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError(field, message),))
-    return value
+        return _NO_TIME
+    return value if 0 <= value < _ms_of_year(LAST_YEAR) else _NO_TIME
 
 
 def _ms_of_year(year: int) -> int:

@@ -5,7 +5,7 @@ from holdfast.domain.ids import SessionId
 from holdfast.domain.liveness import Liveness
 from holdfast.domain.session import Status
 from holdfast.doors.http.call import Answer, Call
-from holdfast.doors.http.native.fields import Id, Name, Time, at_ms
+from holdfast.doors.http.native.fields import Id, Name, Time, times_ms
 from holdfast.doors.http.native.paging import ListQuery, list_request, page_body
 from holdfast.doors.http.routing import Route
 from holdfast.engine import queries
@@ -40,7 +40,7 @@ async def list_sessions(call: Call) -> Answer:
     """Sessions, newest first."""
     query: SessionsQuery = call.query
     filters = {name: getattr(query, name) for name in _PLAIN}
-    filters |= {name: at_ms(getattr(query, name), field=name) for name in _TIMES}
+    filters |= times_ms(**{name: getattr(query, name) for name in _TIMES})
     filters["status"] = None if query.status is None else query.status.value
     bound_to = "" if query.liveness is None else query.liveness.value
     request = list_request(queries.SESSION_LIST, call.actor.account_id, query, filters, bound_to=bound_to)

@@ -1,6 +1,6 @@
 """Routes that begin a session: start or resume, take over, report."""
 
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
 from holdfast.domain.actor import KeyScope
@@ -21,9 +21,9 @@ from holdfast.doors.http.native.fields import (
     Seconds,
     Time,
     Token,
-    at_ms,
     free_json,
     ms,
+    times_ms,
 )
 from holdfast.doors.http.routing import Route
 
@@ -87,7 +87,7 @@ class StartBody(PlacedBody, kw_only=True):
     policy: str | PolicyBody | None = None
     exclusive: bool | None = None
     take_over: TakeOverBody | None = None
-    on_conflict: str = "reject"
+    on_conflict: Literal["reject", "supersede"] = "reject"
     force: bool = False
     reason: Reason | None = None
     client_session_id: Id | None = None
@@ -119,8 +119,6 @@ class ReportBody(PlacedBody, kw_only=True):
 async def start(call: Call) -> Answer:
     """Start or resume a session."""
     body: StartBody = call.body
-    if body.on_conflict not in ("reject", "supersede"):
-        raise _invalid("on_conflict", "must be reject or supersede")
     scope, parts = _placed(body)
     take_over = body.take_over
     return answered(
@@ -168,8 +166,8 @@ async def report(call: Call) -> Answer:
     """Record a session that ran while the server was away."""
     body: ReportBody = call.body
     scope, parts = _placed(body)
-    started_at_ms = at_ms(body.started_at, field="started_at")
-    ended_at_ms = at_ms(body.ended_at, field="ended_at")
+    times = times_ms(started_at=body.started_at, ended_at=body.ended_at)
+    started_at_ms, ended_at_ms = times["started_at"], times["ended_at"]
     assert started_at_ms is not None
     assert ended_at_ms is not None
     return answered(

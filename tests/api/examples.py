@@ -1,0 +1,99 @@
+"""One good request for every route that there is, for tests that hold of all routes."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from holdfast.doors.http.native import ROUTES
+from holdfast.doors.http.routing import Route
+from tests.api.driver import Account, Json, Request
+
+ABOUT: Final = "{about}"
+"""Stands in a body or a query for the id of the session that the example is about."""
+
+
+class Example(NamedTuple):
+    """What to send to a route. after: verbs said before, by which the session comes into a state that allows it."""
+
+    body: Json | None = None
+    query: str = ""
+    after: tuple[str, ...] = ()
+
+
+REASON: Final = {"reason": "it hangs"}
+
+EXAMPLES: Final[dict[tuple[str, str], Example]] = {
+    ("GET", "/health"): Example(),
+    ("GET", "/health/live"): Example(),
+    ("GET", "/health/ready"): Example(),
+    ("POST", "/v1/sessions"): Example({"agent": "claude", "scope": "example"}),
+    ("POST", "/v1/sessions/report"): Example(
+        {
+            "client_session_id": "example",
+            "agent": "claude",
+            "started_at": "2026-01-16T10:00:00Z",
+            "ended_at": "2026-01-16T11:00:00Z",
+        }
+    ),
+    ("POST", "/v1/sessions/{id}/takeover"): Example(REASON, after=("stall",)),
+    ("POST", "/v1/sessions/{id}/heartbeat"): Example({"activity": "reading"}),
+    ("POST", "/v1/sessions/{id}/pause"): Example({}),
+    ("POST", "/v1/sessions/{id}/resume"): Example({}),
+    ("POST", "/v1/sessions/{id}/park"): Example({"wake_at": "2040-01-17T10:00:00.000Z"}),
+    ("POST", "/v1/sessions/{id}/stall"): Example(REASON),
+    ("POST", "/v1/sessions/{id}/end"): Example({"end_reason": "manual"}),
+    ("POST", "/v1/sessions/{id}/fail"): Example(REASON | {"error_details": {"line": 7}}),
+    ("POST", "/v1/sessions/{id}/stop"): Example(REASON),
+    ("POST", "/v1/sessions/{id}/archive"): Example({}, after=("end",)),
+    ("POST", "/v1/sessions/{id}/checkpoint"): Example({"summary": "half of it is done", "state": {"step": 1}}),
+    ("PATCH", "/v1/sessions/{id}"): Example({"branch": "main", "meta": {"a": None}}),
+    ("DELETE", "/v1/sessions/{id}"): Example(query="confirm=true", after=("end", "archive")),
+    ("POST", "/v1/heartbeats"): Example({"heartbeats": [{"session_id": ABOUT}]}),
+    ("GET", "/v1/fence"): Example(query="scope=session%3D{about}&token=1"),
+    ("GET", "/v1/sessions"): Example(query="status=active"),
+    ("GET", "/v1/sessions/{id}"): Example(),
+    ("GET", "/v1/sessions/{id}/explain"): Example(),
+    ("GET", "/v1/sessions/{id}/checkpoints"): Example(query="limit=3"),
+    ("GET", "/v1/events"): Example(query="limit=3"),
+    ("GET", "/v1/sessions/{id}/events"): Example(query="limit=3"),
+    ("POST", "/v1/keys"): Example({"name": "example"}),
+    ("GET", "/v1/keys"): Example(query="scope=read"),
+    ("DELETE", "/v1/keys/{id}"): Example(),
+    ("GET", "/v1/audit"): Example(query="limit=3"),
+}
+
+ALL: Final[Sequence[Route]] = ROUTES
+KEYED: Final = [route for route in ALL if route.scope is not None]
+MUTATING: Final = [route for route in ALL if route.is_mutating]
+WITH_ID: Final = [route for route in ALL if "{id}" in route.path]
+
+
+def named(route: Route) -> str:
+    """A route as the id of a test."""
+    return f"{route.method} {route.path}"
+
+
+def example(account: Account, route: Route, *, by: str = "admin") -> Request:
+    """A request that is accepted, about something that was made for it."""
+    found = EXAMPLES[route.method, route.path]
+    about = _made(account, route, found)
+    body = None if found.body is None else _filled(found.body, about)
+    query = found.query.replace(ABOUT, about)
+    return account.request(route.method, route.path.replace("{id}", about) + (f"?{query}" if query else ""), body, by=by)
+
+
+def _made(account: Account, route: Route, found: Example) -> str:
+    """The id of a new key or session for an example."""
+    if "/keys" in route.path:
+        made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
+        return str(made.json["id"])
+    number = sum(1 for _ in account.each("/v1/sessions"))
+    session = account.start(client_session_id=f"example-{number}", holder_id=f"holder-{number}")
+    for verb in found.after:
+        assert account.say(verb, session).status == 200
+    return str(session["id"])
+
+
+def _filled(body: Json, about: str) -> Json:
+    if "heartbeats" in body:
+        return {"heartbeats": [{"session_id": about}]}
+    return body
