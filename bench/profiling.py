@@ -25,12 +25,17 @@ STACKS_SHARE_MIN = 0.001
 
 CONNECTIONS = 64
 
+WORK = ("Runner.run (", "Engine._serve (", "Sweeper._serve (")
+"""Where the work of a thread begins: the event loop's, the writer's, the sweeper's. What led there tells nothing."""
+
 PROFILED: dict[str, tuple[int, Callable[[Stand, Fleet], Sequence[Request]]]] = {
     "heartbeat": (CONNECTIONS, lambda stand, fleet: beats_of(fleet, progress=stand.next_progress())),
     "batches": (BATCH_CONNECTIONS, lambda stand, fleet: batches_of(fleet, progress=stand.next_progress())),
     "start": (
         CONNECTIONS,
-        lambda stand, fleet: fresh_starts(prefix="profile", count=STARTS_A_SECOND_MAX * stand.options.seconds),
+        lambda stand, _: fresh_starts(
+            prefix=f"profile-{stand.next_progress()}", count=STARTS_A_SECOND_MAX * stand.options.seconds
+        ),
     ),
     "resume": (CONNECTIONS, lambda _, fleet: resumes(fleet)),
     "checkpoint": (CONNECTIONS, lambda _, fleet: checkpoints(fleet, count=sys.maxsize)),
@@ -46,8 +51,8 @@ def profile(stand: Stand, store: str, row: str) -> Iterator[str]:
     """
     connections, requests_of = PROFILED[row]
     fleet = stand.fleet(store)
+    load_for(fleet.target, requests_of(stand, fleet), connections=connections, seconds=1)
     requests = requests_of(stand, fleet)
-    load_for(fleet.target, requests, connections=connections, seconds=1)
     folded = stand.directory / "folded.txt"
     load = _sampled(fleet, requests, connections=connections, seconds=stand.options.seconds, folded=folded)
     yield (
@@ -64,7 +69,7 @@ def summary(folded: Sequence[str]) -> Iterator[str]:
     stacks: Counter[str] = Counter()
     for line in folded:
         stack, _, counted = line.rpartition(" ")
-        frames = [_function(each) for each in stack.split(";")]
+        frames = _frames(stack)
         own[frames[-1]] += int(counted)
         with_called.update(dict.fromkeys(frames, int(counted)))
         stacks[";".join(frames)] += int(counted)
@@ -77,6 +82,13 @@ def summary(folded: Sequence[str]) -> Iterator[str]:
     for stack, samples in stacks.most_common():
         if samples >= STACKS_SHARE_MIN * total:
             yield f"{stack} {samples}"
+
+
+def _frames(stack: str) -> list[str]:
+    """The functions of a stack from where its thread's own work begins."""
+    frames = [_function(each) for each in stack.split(";")]
+    begins_at = [position for position, frame in enumerate(frames) if frame.startswith(WORK)]
+    return frames[begins_at[-1] :] if begins_at else frames
 
 
 def _function(frame: str) -> str:
@@ -97,7 +109,6 @@ def _sampled(fleet: Fleet, requests: Sequence[Request], *, connections: int, sec
         str(SAMPLES_PER_SECOND),
         "--format",
         "raw",
-        "--threads",
         "--nonblocking",
         "--output",
         str(folded),

@@ -106,6 +106,7 @@ def build(settings: Settings, store: Store, *, on_ready: Callable[[WireServer], 
 
     app = HttpApp(core, on_start=on_start, on_stop=on_stop, local_hosts_only=settings.no_auth)
     server = build_server(app, host=settings.host, port=settings.port)
+    core.is_leaving = lambda: server.should_exit
     return Parts(server, store, core, engine, sweeper)
 
 

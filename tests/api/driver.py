@@ -106,9 +106,7 @@ class Server:
             trusts_everybody=trusts_everybody,
             opens_accounts=True,
         )
-        self.app = HttpApp(
-            self.core, on_start=self.engine.start, on_stop=self._stop, local_hosts_only=trusts_everybody
-        )
+        self.app = HttpApp(self.core, on_start=self.engine.start, on_stop=self._stop, local_hosts_only=trusts_everybody)
         self.loop = asyncio.new_event_loop()
 
     def _stop(self) -> None:
@@ -205,7 +203,9 @@ class Server:
         keys = {"configured": CONFIGURED_KEY}
         made = self.ask_all(
             [
-                Request("POST", "/v1/keys", {"name": scope, "scope": scope, "account_id": account_id}, key=CONFIGURED_KEY)
+                Request(
+                    "POST", "/v1/keys", {"name": scope, "scope": scope, "account_id": account_id}, key=CONFIGURED_KEY
+                )
                 for scope in KeyScope
             ]
         )

@@ -78,7 +78,9 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
     about = _made(account, route, found)
     body = None if found.body is None else _filled(found.body, about)
     query = found.query.replace(ABOUT, about)
-    return account.request(route.method, route.path.replace("{id}", about) + (f"?{query}" if query else ""), body, by=by)
+    return account.request(
+        route.method, route.path.replace("{id}", about) + (f"?{query}" if query else ""), body, by=by
+    )
 
 
 def _made(account: Account, route: Route, found: Example) -> str:

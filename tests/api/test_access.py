@@ -214,7 +214,11 @@ def test_what_another_account_has_is_not_found_by_naming_it(account: Account, ot
     def asked(session_id: str) -> list[Request]:
         wish: Json = {"reason": "mine now", "session_id": session_id}
         beat = {"heartbeats": [{"session_id": session_id}]}
-        lists = [f"/v1/events?session_id={session_id}", f"/v1/sessions?q={session_id}", f"/v1/audit?target={session_id}"]
+        lists = [
+            f"/v1/events?session_id={session_id}",
+            f"/v1/sessions?q={session_id}",
+            f"/v1/audit?target={session_id}",
+        ]
         return [
             account.request("POST", "/v1/sessions", {"agent": "claude", "take_over": wish}, X_Request_Id="request-1"),
             account.request("POST", "/v1/heartbeats", beat, X_Request_Id="request-1"),

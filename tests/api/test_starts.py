@@ -73,13 +73,12 @@ def test_a_start_without_a_scope_is_a_session_of_its_own(account: Account) -> No
 
 @pytest.mark.parametrize("first", [True, False], ids=["exclusive", "shared"])
 @pytest.mark.parametrize("second", [True, False], ids=["exclusive", "shared"])
-@pytest.mark.parametrize(
-    ("silent_ms", "code"), [(0, "lease_held"), (LEASE_MS - 1, "lease_held"), (LEASE_MS, "scope_lapsed")]
-)
+@pytest.mark.parametrize("met", [(0, "lease_held"), (LEASE_MS - 1, "lease_held"), (LEASE_MS, "scope_lapsed")])
 @pytest.mark.parametrize("policy", [REVIVABLE, STRICT], ids=["revivable", "strict"])
 def test_two_share_a_scope_only_if_neither_wants_it_alone(
-    first: bool, second: bool, silent_ms: int, code: str, policy: Json, account: Account
+    first: bool, second: bool, met: tuple[int, str], policy: Json, account: Account
 ) -> None:
+    silent_ms, code = met
     holder = account.start(scope=SCOPE, holder_id="holder-1", exclusive=first, policy=policy)
     account.server.serve(silent_ms)
     response = account.call("POST", "/v1/sessions", {"agent": "codex", "scope": SCOPE, "exclusive": second})

@@ -210,7 +210,7 @@ def test_a_token_is_shown_to_whoever_acquires_it_and_to_nobody_else(database_url
         answers += [server.ask(VERBS["archive"](subject)), server.ask(VERBS["beat"](subject))]
         answers += [account.call("GET", target, by="admin") for target in everything(account)]
         assert [each for each in (*answers, *responses) if b"618033988" in each.content] == []
-        assert b"fencing_token\":" not in b"".join(each.content for each in answers)
+        assert b'fencing_token":' not in b"".join(each.content for each in answers)
 
 
 def raise_token_floor(server: Server, floor: int) -> None:

@@ -86,7 +86,9 @@ def test_every_way_out_of_a_refused_verb_works(state: str, is_exclusive: bool, a
 @pytest.mark.parametrize("is_swept", [True, False], ids=["swept", "unswept"])
 def test_every_way_out_of_a_write_with_a_bad_token_works(state: str, is_swept: bool, account: Account) -> None:
     changes: list[Json] = [{"fencing_token": 99}, {"fencing_token": None}]
-    verbs = [(verb, change) for verb in ("beat", "patch", "end", "stall") for change in changes for _ in range(WAYS_MAX)]
+    verbs = [
+        (verb, change) for verb in ("beat", "patch", "end", "stall") for change in changes for _ in range(WAYS_MAX)
+    ]
     subjects = reach(account, state, times=len(verbs), is_exclusive=True)
     if is_swept:
         account.server.sweep()

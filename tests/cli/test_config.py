@@ -41,7 +41,6 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         log_level=LogLevel.INFO,
         log_format=LogFormat.TEXT,
         accounts_autocreate=True,
-        body_bytes_max=1024 * 1024,
     )
     assert set(loaded.sources.values()) == {"default"}
 

@@ -68,23 +68,35 @@ class Client:
 
     def send(self, method: str, path: str, body: Body | None = None, *, key: str | None = None) -> Answer:
         """The reply. key: an idempotency key. Raises: Unanswered."""
+        self.ask(method, path, body, key=key)
+        return self.hear()
+
+    def ask(self, method: str, path: str, body: Body | None = None, *, key: str | None = None) -> None:
+        """Send a request, and leave the reply to `hear`. Raises: Unanswered."""
         headers = {"Authorization": f"Bearer {self._key}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         if key is not None:
             headers["Idempotency-Key"] = key
         content = None if body is None else json.dumps(body).encode()
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(HOST, self._server.port, timeout=self._answer_seconds_max)
         try:
-            if self._connection is None:
-                timeout = self._answer_seconds_max
-                self._connection = http.client.HTTPConnection(HOST, self._server.port, timeout=timeout)
             self._connection.request(method, path, content, headers)
+        except OSError as error:
+            self.close()
+            raise Unanswered from error
+
+    def hear(self) -> Answer:
+        """The reply to what was asked. Raises: Unanswered."""
+        assert self._connection is not None
+        try:
             response = self._connection.getresponse()
-            read = response.read()
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Unanswered from error
-        return Answer(response.status, read, response.headers.get("Idempotency-Replayed") == "true")
+        return Answer(response.status, content, response.headers.get("Idempotency-Replayed") == "true")
 
     def get(self, path: str) -> Answer:
         """What there is."""

@@ -1,8 +1,8 @@
 """Looking into a server's database past the server: what its tables hold, and whether a SQLite file is sound."""
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -10,6 +10,8 @@ import psycopg
 
 SESSION_TABLES = ("session", "session_profile", "scope", "checkpoint", "event", "audit")
 """Everything that a holder's write could change."""
+
+LOCK_SECONDS_MAX = 30.0
 
 Rows = list[tuple[Any, ...]]
 
@@ -41,6 +43,22 @@ def faults_of(database_url: str) -> list[str]:
     return [] if said == ["ok"] else said
 
 
+@contextmanager
+def writers_kept_out(database_url: str) -> Iterator[None]:
+    """Let nobody write to any session meanwhile; readers read on."""
+    if database_url.startswith("sqlite:"):
+        path = database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=LOCK_SECONDS_MAX)) as connection:
+            connection.execute("begin immediate")
+            yield
+            connection.execute("rollback")
+        return
+    with psycopg.connect(database_url) as connected:
+        connected.execute("lock table session in exclusive mode")
+        yield
+        connected.rollback()
+
+
 def _open(database_url: str) -> sqlite3.Connection:
     path = Path(database_url.removeprefix("sqlite:///"))
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX)

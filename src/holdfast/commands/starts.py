@@ -435,6 +435,7 @@ class ReportSession(NamedTuple):
         check_token(known, given=self.fencing_token, now=view.now)
         profile = find_profile(view, known)
         settled = settle(known, now=view.now).session
+        answered = settled
         if lifecycle.can_acquire(settled):
             scope = find_scope(view, known.account_id, known.scope)
             changed = lifecycle.end(known, end_reason=self.end_reason, scope=scope, now=view.now)
@@ -444,8 +445,8 @@ class ReportSession(NamedTuple):
             )
             view.put(profile)
             record(view, changed)
-            known = changed.session
-        return Reply(session_body(known, profile, now=view.now))
+            answered = changed.session
+        return Reply(session_body(answered, profile, now=view.now))
 
 
 def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[SessionId, ...]) -> list[Session]:

@@ -63,6 +63,8 @@ class Core:
 
     configured_keys: keys that are valid only as long as they are configured, and never stored.
     trusts_everybody: every caller is the default account's operator (`--no-auth`).
+    is_leaving: whether the server is about to stop, so that nobody should wait for news any longer; whoever wires a
+    server sets it.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Core:
         self._trusts_everybody = trusts_everybody
         self._opens_accounts = opens_accounts
         self._accounts = {DEFAULT_ACCOUNT}
+        self.is_leaving: Callable[[], bool] = lambda: False
 
     async def execute(
         self,

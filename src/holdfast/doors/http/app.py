@@ -290,7 +290,7 @@ def _query(route: Route, query_string: bytes) -> Any:
 def _typed(text: str, kind: Any) -> object:
     """A query's text as the integer or truth value that its field wants, where it is one."""
     wanted = str(kind)
-    if "int" in wanted and re.fullmatch(r"-?\d{1,16}", text):
+    if "int" in wanted and re.fullmatch(r"-?[0-9]{1,16}", text):
         return int(text)
     if "bool" in wanted and text in ("true", "false"):
         return text == "true"

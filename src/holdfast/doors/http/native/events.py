@@ -65,7 +65,7 @@ async def _events(call: Call, cursor: str | None, filters: dict[str, str], *, li
     while True:
         found = await call.core.read(queries.events, call.actor.account_id, after=after, filters=filters, limit=limit)
         left = deadline - loop.time()
-        if found or left <= 0:
+        if found or left <= 0 or call.core.is_leaving():
             break
         await call.core.changed(timeout_seconds=min(left, LOOK_AGAIN_SECONDS))
     items = [{**body, "cursor": encoded([timeline, number])} for number, body in found]
@@ -76,7 +76,7 @@ async def _events(call: Call, cursor: str | None, filters: dict[str, str], *, li
 def _number(cursor: str, *, timeline: str) -> int:
     """The number that a cursor stands at. Raises: cursor_invalid, cursor_expired."""
     found_timeline, number = decoded(cursor, length=2)
-    if not isinstance(number, int) or not 0 <= number < 2**63:
+    if not isinstance(number, int):
         raise Refusal(Code.CURSOR_INVALID, ways_out=(WayOut(Action.REPEAT_FROM_START),))
     if found_timeline != timeline:
         raise Refusal(Code.CURSOR_EXPIRED, ways_out=(WayOut(Action.REPEAT_FROM_START),))

@@ -1,6 +1,7 @@
 """Routes that tell of sessions: lists, one of them, what it left, and why it is in its state."""
 
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import SessionId
 from holdfast.domain.liveness import Liveness
 from holdfast.domain.session import Status
@@ -43,6 +44,9 @@ async def list_sessions(call: Call) -> Answer:
     filters |= times_ms(**{name: getattr(query, name) for name in _TIMES})
     filters["status"] = None if query.status is None else query.status.value
     bound_to = "" if query.liveness is None else query.liveness.value
+    if query.liveness is not None and query.include_total:
+        message = "cannot be told together with liveness, which is computed for a page at a time"
+        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("include_total", message),))
     request = list_request(queries.SESSION_LIST, call.actor.account_id, query, filters, bound_to=bound_to)
     page = await call.core.read(queries.sessions, request, alive=query.liveness)
     return Answer(200, page_body(page, request, bound_to=bound_to))

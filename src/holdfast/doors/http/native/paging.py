@@ -4,13 +4,14 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import Annotated
+from functools import cache
+from typing import Annotated, get_type_hints
 
 import msgspec
 
 from holdfast.commands.bodies import Body
 from holdfast.commands.lists import ListRequest, ListSpec
-from holdfast.commands.rows import Value
+from holdfast.commands.rows import Row, Value
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import AccountId
 from holdfast.domain.limits import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
@@ -36,7 +37,7 @@ def list_request(
     given = tuple((name, value) for name, value in sorted(filters.items()) if value is not None)
     after = None
     if query.cursor is not None:
-        after = _opened(query.cursor, seal=_seal(spec, account_id, given, bound_to))
+        after = _opened(query.cursor, spec, seal=_seal(spec, account_id, given, bound_to))
     return ListRequest(spec, account_id, given, after, query.limit, query.include_total)
 
 
@@ -64,16 +65,28 @@ def decoded(cursor: str, *, length: int) -> list[Value]:
         content = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, RecursionError):
         content = None
-    if not isinstance(content, list) or len(content) != length or not all(isinstance(e, str | int) for e in content):
+    if not isinstance(content, list) or len(content) != length or not all(_may_stand(each) for each in content):
         raise _invalid()
     return content
 
 
-def _opened(cursor: str, *, seal: str) -> Value:
+def _may_stand(value: object) -> bool:
+    """Whether a store can be asked about a value: a caller may have made the cursor up."""
+    if isinstance(value, str):
+        return value.isprintable()
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _opened(cursor: str, spec: ListSpec, *, seal: str) -> Value:
     found_seal, after = decoded(cursor, length=2)
-    if found_seal != seal:
+    if found_seal != seal or isinstance(after, int) != _is_ordered_by_number(spec.row_types[0], spec.order):
         raise _invalid()
     return after
+
+
+@cache
+def _is_ordered_by_number(row_type: type[Row], column: str) -> bool:
+    return get_type_hints(row_type)[column] is int
 
 
 def _seal(spec: ListSpec, account_id: AccountId, filters: tuple[tuple[str, Value], ...], bound_to: str) -> str:

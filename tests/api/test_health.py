@@ -1,0 +1,57 @@
+"""Whether the service says truly, to everybody and in as few words as possible, that it is well."""
+
+import pytest
+
+from holdfast.testing.clock import FakeClock
+from tests.api.driver import Headers, Server, open_store, serving
+
+PATHS = ("/health", "/health/live", "/health/ready")
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/health", b'{"status":"ok"}'),
+        ("/health/live", b'{"status":"ok"}'),
+        ("/health/ready", b'{"status":"ready"}'),
+    ],
+)
+def test_health_is_open_and_says_one_word(path: str, content: bytes, server: Server) -> None:
+    all_headers: list[Headers] = [{}, {"Authorization": "Bearer wrong"}, {"X-Account-Id": "no account/"}]
+    for headers in all_headers:
+        response = server.call("GET", path, headers=headers)
+        assert (response.status, response.content) == (200, content)
+        assert set(response.headers) == {
+            "content-type", "content-length", "cache-control", "x-request-id", "x-correlation-id",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_health_takes_no_question(path: str, server: Server) -> None:
+    response = server.call("GET", f"{path}?verbose=true")
+    assert (response.status, response.fields) == (422, {"verbose"})
+
+
+def test_a_server_that_is_asked_at_once_by_many_whether_it_is_ready_tells_all_of_them_the_truth(
+    database_url: str,
+) -> None:
+    with serving(database_url, FakeClock()) as server:
+        request = server.new_account().request("GET", "/health/ready")
+        assert [response.status for response in server.ask_all([request] * 5)] == [200] * 5
+
+
+def test_a_server_that_takes_no_writes_is_not_ready(database_url: str) -> None:
+    store = open_store(database_url, FakeClock())
+    with Server(store, FakeClock()).running() as server:
+        server.engine.stop()
+        response = server.call("GET", "/health/ready")
+        assert (response.told, response.headers["retry-after"]) == ((503, "not_ready"), "1")
+        assert [server.call("GET", path).status for path in ("/health", "/health/live")] == [200, 200]
+    store.close()
+
+
+def test_a_probe_leaves_nothing_behind(server: Server) -> None:
+    account = server.new_account()
+    end = account.end_of_events()
+    assert server.call("GET", "/health/ready").status == 200
+    assert (account.end_of_events(), list(account.each("/v1/sessions"))) == (end, [])

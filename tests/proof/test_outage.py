@@ -1,0 +1,85 @@
+"""A database that goes away: nothing is accepted meanwhile, nobody dies of it, and everything heals by itself."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import ALLOW_NO_POSTGRES_VARIABLE
+from tests.proof.beating import LEASE_SECONDS, beating, dead_by_mistake, detection_delays_ms, fleet, hear
+from tests.proof.client import Client
+from tests.proof.conftest import Serve
+from tests.proof.load import Holder, Ledger, check, working
+from tests.proof.own_postgres import OwnPostgres, own_postgres
+from tests.proof.report import summary
+from tests.support.postgres import PostgresUnavailable
+from tests.support.server import eventually
+
+FLEET = 8
+HOLDERS = 6
+AWAY_SECONDS = LEASE_SECONDS + 0.6
+RESTARTS = 2
+BLINK_SECONDS = 0.3
+
+
+@pytest.fixture
+def postgres() -> Iterator[OwnPostgres]:
+    """A PostgreSQL that this test alone uses, so that it may be stopped."""
+    try:
+        with own_postgres() as started:
+            yield started
+    except PostgresUnavailable as unavailable:
+        if os.environ.get(ALLOW_NO_POSTGRES_VARIABLE) != "1":
+            raise
+        pytest.skip(f"no PostgreSQL: {unavailable}")
+
+
+def test_nobody_who_beats_dies_of_a_database_that_was_away_or_frozen(serve: Serve, postgres: OwnPostgres) -> None:
+    server = serve(postgres.url)
+    beaters = fleet([server], size=FLEET)
+    with beating(beaters), Client(server) as client:
+        hear(beaters, more=1)
+        postgres.stop()
+        eventually(lambda: all(beater.unheard for beater in beaters))
+        refused = client.start("scope", holder_id="holder-1")
+        assert (refused.status, refused.code) == (503, "unavailable")
+        assert client.get("/health/ready").status == 503
+        time.sleep(AWAY_SECONDS)
+        postgres.start()
+        hear(beaters)
+        told = [answer for beater in beaters for answer in beater.unheard if answer is not None]
+        assert {answer.code for answer in told} <= {"unavailable", "outcome_unknown"}
+        assert {answer.status for answer in told} == {503}
+        eventually(lambda: client.get("/health/ready").status == 200)
+        postgres.freeze()
+        time.sleep(AWAY_SECONDS)
+        postgres.thaw()
+        hear(beaters)
+        eventually(lambda: client.get("/v1/sessions").status == 200)
+        assert dead_by_mistake(beaters, client) == []
+    with Client(server) as client:
+        detection_delays_ms([beater.session_id for beater in beaters], client)
+
+
+def test_a_database_that_crashes_under_load_loses_and_doubles_nothing(serve: Serve, postgres: OwnPostgres) -> None:
+    server = serve(postgres.url)
+    ledger = Ledger()
+    holders = [
+        Holder(f"holder-{number}", f"scope-{number % 2}", [server], ledger, seed=number) for number in range(HOLDERS)
+    ]
+    for _ in range(RESTARTS):
+        with working(holders):
+            acks = ledger.acks
+            eventually(lambda acks=acks: ledger.acks > acks + 10 * HOLDERS)  # type: ignore[misc]
+            postgres.stop()
+            time.sleep(BLINK_SECONDS)
+            postgres.start()
+            acks = ledger.acks
+            eventually(lambda acks=acks: ledger.acks > acks + 10 * HOLDERS)  # type: ignore[misc]
+        check(ledger, postgres.url)
+    for holder in holders:
+        holder.close()
+    print(summary("PostgreSQL crashed", ledger.counts(), findings=ledger.findings, trials=ledger.acks))
+    assert ledger.findings == []
+    assert ledger.postponed > 0
