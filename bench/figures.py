@@ -9,6 +9,10 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
+VERDICTS = ("", "ok", "above", "below", "below!")
+"""What is said of a row's goal, the better before the worse."""
+
+
 class NotMeasured(Exception):
     """A row cannot be measured here; the text says why."""
 
@@ -73,12 +77,12 @@ class Row(NamedTuple):
     @property
     def verdict(self) -> str:
         """How it stands to its goals: the worst of them."""
-        verdicts = []
-        for goal in self.goals:
-            figure = self.ratio if goal.of_ratio else self.ours
-            if figure is not None:
-                verdicts.append(goal.verdict(figure.median))
-        return max(verdicts, key=("ok", "above", "below", "below!").index, default="")
+        return max(map(self.verdict_of, self.goals), key=VERDICTS.index, default="")
+
+    def verdict_of(self, goal: Goal) -> str:
+        """How it stands to one of them."""
+        figure = self.ratio if goal.of_ratio else self.ours
+        return "" if figure is None else goal.verdict(figure.median)
 
 
 def compared(

@@ -22,12 +22,10 @@ def shown(row: Row) -> str:
         said = textwrap.wrap(f"not measured: {row.why_not}", WIDTH - sum(COLUMNS[:2]))
         lines = [_line(row.name, row.store, said[0])]
         return "\n".join(lines + [" " * sum(COLUMNS[:2]) + each for each in said[1:]])
-    goals = [goal.shown for goal in row.goals]
+    goals = [(goal.shown, row.verdict_of(goal)) for goal in row.goals] or [("", "")]
     ratio = "" if row.ratio is None else _spread(row.ratio)
-    lines = [_line(row.name, row.store, _spread(row.ours), _spread(row.beside), ratio, ", ".join(goals), row.verdict)]
-    if len(goals) > 1:
-        lines = [_line(row.name, row.store, _spread(row.ours), _spread(row.beside), ratio, goals[0], row.verdict)]
-        lines += [_line("", "", "", "", "", goal) for goal in goals[1:]]
+    lines = [_line(row.name, row.store, _spread(row.ours), _spread(row.beside), ratio, *goals[0])]
+    lines += [_line("", "", "", "", "", *each) for each in goals[1:]]
     for note in row.notes:
         lines += textwrap.wrap(f"! {note}", WIDTH, initial_indent="    ", subsequent_indent="      ")
     return "\n".join(lines)

@@ -210,34 +210,30 @@ def test_every_bad_field_is_named_at_once(account: Account) -> None:
     assert all(error["message"] for error in response.json["errors"])
 
 
-@pytest.mark.parametrize(
-    ("method", "target", ("body", "named")),
-    [
-        ("POST", "/v1/sessions", {"agent": "a", "exclusiv": True}, ("exclusiv", "exclusive")),
-        ("POST", "/v1/sessions", {"agent": "a", "takeOver": {}}, ("takeOver", "take_over")),
-        (
-            "POST",
-            "/v1/sessions",
-            {"agent": "a", "policy": {"lease_second": 1}},
-            ("policy.lease_second", "lease_seconds"),
-        ),
-        ("POST", "/v1/sessions", {"agent": "a", "on_conflict": "supercede"}, ("on_conflict", "supersede")),
-        ("POST", "/v1/heartbeats", {"heartbeat": []}, ("heartbeat", "heartbeats")),
-        (
-            "POST",
-            "/v1/heartbeats",
-            {"heartbeats": [{"session_id": "x", "fencingToken": 1}]},
-            ("heartbeats[0].fencingToken", "fencing_token"),
-        ),
-        ("GET", "/v1/sessions?statuss=active", None, ("statuss", "status")),
-        ("GET", "/v1/sessions?status=activ", None, ("status", "active")),
-        ("GET", "/v1/events?typ=session.started", None, ("typ", "type")),
-    ],
-)
+UNKNOWN: Final[list[tuple[str, str, Any, str, str]]] = [
+    ("POST", "/v1/sessions", {"agent": "a", "exclusiv": True}, "exclusiv", "exclusive"),
+    ("POST", "/v1/sessions", {"agent": "a", "takeOver": {}}, "takeOver", "take_over"),
+    ("POST", "/v1/sessions", {"agent": "a", "policy": {"lease_second": 1}}, "policy.lease_second", "lease_seconds"),
+    ("POST", "/v1/sessions", {"agent": "a", "on_conflict": "supercede"}, "on_conflict", "supersede"),
+    ("POST", "/v1/heartbeats", {"heartbeat": []}, "heartbeat", "heartbeats"),
+    (
+        "POST",
+        "/v1/heartbeats",
+        {"heartbeats": [{"session_id": "x", "fencingToken": 1}]},
+        "heartbeats[0].fencingToken",
+        "fencing_token",
+    ),
+    ("GET", "/v1/sessions?statuss=active", None, "statuss", "status"),
+    ("GET", "/v1/sessions?status=activ", None, "status", "active"),
+    ("GET", "/v1/events?typ=session.started", None, "typ", "type"),
+]
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN, ids=lambda unknown: unknown[3])
 def test_an_unknown_field_is_named_with_what_was_probably_meant(
-    method: str, target: str, body: Any, named: tuple[str, str], account: Account
+    unknown: tuple[str, str, Any, str, str], account: Account
 ) -> None:
-    field, suggestion = named
+    method, target, body, field, suggestion = unknown
     response = account.call(method, target, body)
     assert response.told == (422, "validation_failed")
     (message,) = [error["message"] for error in response.json["errors"] if error["field"] == field]
@@ -353,6 +349,13 @@ def test_names_and_ids_have_one_to_128_characters(name: str, account: Account) -
     for length, status in ((0, 422), (1, 201), (128, 201), (129, 422)):
         response = account.call("POST", "/v1/sessions", {"agent": "claude"} | {name: "😀" * length})
         assert response.status == status, (length, response)
+
+
+@pytest.mark.parametrize("name", ["agent", "holder_id", "repo", "group_id", "client_session_id"])
+def test_names_and_ids_hold_no_control_characters(name: str, account: Account) -> None:
+    for text in ("a\nb", "a\n", "\na", "\n", "\t", "a\r\n", "\x1b[31m", "\x7f", "\x85", "a\u2028", "a\u2029"):
+        response = account.call("POST", "/v1/sessions", {"agent": "claude"} | {name: text})
+        assert (response.status, response.fields) == (422, {name}), text
 
 
 def test_what_is_refused_repeats_no_more_than_a_name_of_what_was_sent(server: Server) -> None:

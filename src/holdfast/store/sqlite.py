@@ -19,6 +19,7 @@ from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
+from holdfast.domain.session import Session
 from holdfast.store import sql
 from holdfast.store.clock import ProcessClock
 from holdfast.store.events import numbered
@@ -32,8 +33,11 @@ BUSY_TIMEOUT_MS = 5_000
 """How long a connection waits for another one's lock. Only backups and other tools ever hold one."""
 
 PAGE_BYTES = 1_024
-"""A beat dirties one page, and every dirty page is written whole to the log at each commit. Rows are a few hundred bytes,
-so small pages write a quarter of what SQLite's usual 4 KiB do; with random beats that is most of a commit."""
+"""A beat dirties one page, and every dirty page is written whole to the log at each commit. Rows are a few hundred
+bytes, so small pages write a quarter of what SQLite's usual 4 KiB do; with random beats that is most of a commit."""
+
+SESSIONS_REMEMBERED_MAX = 32_768
+"""Rows of sessions that are remembered, at about 1.3 KB each; past that all are forgotten, and read anew."""
 
 LOG_PAGES = 32_768
 """How long the log grows before it is copied into the database: 32 MiB. A page that was written many times meanwhile is
@@ -69,6 +73,7 @@ class SqliteStore:
             for pragma in PRAGMAS:
                 self._writer.execute(pragma)
             _migrate(self._writer, path, now_ms=self._clock.now_ms())
+            self._sessions = CommittedSessions(self._writer)
         except BaseException:
             os.close(self._lock)
             raise
@@ -80,7 +85,8 @@ class SqliteStore:
             self._writer.execute("begin immediate")
         except apsw.BusyError as error:
             raise StoreUnavailable from error
-        return SqliteTransaction(self._writer, self._clock)
+        self._sessions.check()
+        return SqliteTransaction(self._writer, self._clock, self._sessions)
 
     def get(self, key: Key) -> Row | None:
         """A committed row."""
@@ -129,26 +135,77 @@ class SqliteStore:
         os.close(self._lock)
 
     def _open_reader(self) -> apsw.Connection:
-        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
-        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection = _configured(apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE))
         connection.execute("pragma query_only = on")
         return connection
+
+
+class CommittedSessions:
+    """The rows of sessions as they were last committed, so that a beat need not read what the writer itself wrote.
+
+    Nobody else writes to the file while the server has its lock. Should somebody do it all the same, SQLite's
+    `data_version` tells, and everything is forgotten.
+    """
+
+    def __init__(self, writer: apsw.Connection) -> None:
+        self._writer = writer
+        self._rows: dict[Value, Session] = {}
+        self._version = self._data_version()
+
+    def check(self) -> None:
+        """At the beginning of a transaction: forget all that another connection may have changed."""
+        version = self._data_version()
+        if version != self._version:
+            self._version = version
+            self._rows.clear()
+
+    def get(self, session_id: Value) -> Session | None:
+        """The row, if it is remembered."""
+        return self._rows.get(session_id)
+
+    def add(self, sessions: Iterable[Session]) -> None:
+        """Remember rows that are committed."""
+        for session in sessions:
+            self._rows[session.id] = session
+        if len(self._rows) > SESSIONS_REMEMBERED_MAX:
+            self._rows.clear()
+
+    def remove(self, session_id: Value) -> None:
+        """Forget a row that was deleted."""
+        self._rows.pop(session_id, None)
+
+    def _data_version(self) -> Value:
+        version: Value = next(iter(self._writer.execute("pragma data_version")))[0]
+        return version
 
 
 class SqliteTransaction:
     """One transaction of the writer connection."""
 
-    def __init__(self, connection: apsw.Connection, clock: ProcessClock) -> None:
+    def __init__(self, connection: apsw.Connection, clock: ProcessClock, sessions: CommittedSessions) -> None:
         self._connection = connection
         self._clock = clock
+        self._sessions = sessions
+        self._saved: Changes | None = None
 
     def load(self, needs: Iterable[Need], view: View) -> None:
         """Put rows and sets into the view; the file's lock covers them all."""
         for need in needs:
-            if isinstance(need, Key):
-                view.add_row(need, _load_row(self._connection, need))
-            else:
+            if isinstance(need, Members):
                 view.add_members(need, _load_members(self._connection, need))
+            elif need.row_type is Session:
+                view.add_row(need, self._session(need))
+            else:
+                view.add_row(need, _load_row(self._connection, need))
+
+    def _session(self, key: Key) -> Row | None:
+        remembered = self._sessions.get(key.values[0])
+        if remembered is not None:
+            return remembered
+        row = _load_row(self._connection, key)
+        if isinstance(row, Session):
+            self._sessions.add((row,))
+        return row
 
     def clock(self, *, is_tick: bool) -> tuple[ServiceState, int]:
         """The service state and the wall clock."""
@@ -157,6 +214,7 @@ class SqliteTransaction:
 
     def save(self, changes: Changes, *, recorded_at_ms: int) -> None:
         """Write everything, a statement at a time, in the order of the tables."""
+        self._saved = changes
         try:
             self._save(changes, recorded_at_ms=recorded_at_ms)
         except apsw.FullError as error:
@@ -209,6 +267,15 @@ class SqliteTransaction:
             # Whether the log reached the disk is not known; after a failed fsync no later one can be trusted either.
             log.critical("commit_failed error=%s", error)
             raise CommitUnknown(is_fatal=True) from error
+        if self._saved is not None:
+            self._remember(self._saved)
+
+    def _remember(self, committed: Changes) -> None:
+        self._sessions.add(row for row in committed.inserts if isinstance(row, Session))
+        self._sessions.add(after for _, after in committed.updates if isinstance(after, Session))
+        for key in committed.deletes:
+            if key.row_type is Session:
+                self._sessions.remove(key.values[0])
 
     def rollback(self) -> None:
         """Undo everything."""
@@ -236,8 +303,14 @@ def _lock(path: Path) -> int:
 
 def _open(path: Path) -> apsw.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = apsw.Connection(str(path))
+    return _configured(apsw.Connection(str(path)))
+
+
+def _configured(connection: apsw.Connection) -> apsw.Connection:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    # Without this, a statement with a partial index is planned anew for every value that is bound to it: ten times the
+    # cost of the lookup itself.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     return connection
 
 

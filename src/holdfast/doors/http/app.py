@@ -25,7 +25,7 @@ from holdfast.doors.http.call import Answer, Call, revision_of
 from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.problems import STATUS, HttpProblem, document, refusal_document
 from holdfast.doors.http.rendering import rendered
-from holdfast.doors.http.routing import Found, Route, Router
+from holdfast.doors.http.routing import Route, Router
 from holdfast.engine.core import Core
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class HttpApp:
             correlation_id=correlation_id,
             size_bytes=len(raw),
         )
-        return await _handled(found, call)
+        return await route.handler(call)
 
     async def _actor(self, headers: Headers, needed: KeyScope, *, correlation_id: str) -> Actor:
         """Who asks, with a key that includes what the route needs. Raises: HttpProblem 401, 403, 404."""
@@ -158,10 +158,6 @@ class HttpApp:
                 self._on_stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-
-async def _handled(found: Found, call: Call) -> Answer:
-    return await found.route.handler(call)
 
 
 _ANYBODY = Actor(AccountId(""), "", KeyScope.READ)  # type: ignore[arg-type]

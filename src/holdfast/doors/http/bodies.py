@@ -33,7 +33,7 @@ SUGGESTIONS_MAX = 10
 """Unknown fields for which a near name is looked for: comparing is quadratic in the length of the name."""
 
 
-WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
 
 PATTERNS_IN_WORDS = {WITHOUT_CONTROLS: "must not hold control characters"}
 """What a text that does not match is told, instead of the pattern."""
