@@ -23,6 +23,8 @@ from holdfast.testing.clock import FakeClock
 CONFIGURED_KEY = "configured-for-the-tests"
 """An admin key of the default account."""
 
+LIMITS = QueueLimits()
+
 Json = dict[str, Any]
 Headers = dict[str, str | bytes]
 Message = MutableMapping[str, Any]
@@ -94,17 +96,25 @@ class Response(NamedTuple):
 class Server:
     """The application and all beneath it, but no sweeper: tests sweep when they want to."""
 
-    def __init__(self, store: Store, clock: FakeClock, *, trusts_everybody: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: FakeClock,
+        *,
+        trusts_everybody: bool = False,
+        opens_accounts: bool = True,
+        limits: QueueLimits = LIMITS,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.caller = Caller(store, clock)
-        self.engine = Engine(store, limits=QueueLimits(), on_fatal=lambda: None)
+        self.engine = Engine(store, limits=limits, on_fatal=lambda: None)
         self.core = Core(
             store,
             self.engine,
             configured_keys={CONFIGURED_KEY: KeyScope.ADMIN},
             trusts_everybody=trusts_everybody,
-            opens_accounts=True,
+            opens_accounts=opens_accounts,
         )
         self.app = HttpApp(self.core, on_start=self.engine.start, on_stop=self._stop, local_hosts_only=trusts_everybody)
         self.loop = asyncio.new_event_loop()

@@ -13,7 +13,7 @@ from holdfast.domain.keys import ApiKey, format_key
 from holdfast.doors.http.routing import Route
 from holdfast.store.sqlite import SqliteStore
 from holdfast.testing.clock import FakeClock
-from tests.api.driver import CONFIGURED_KEY, Account, Json, Message, Request, Response, Server, serving
+from tests.api.driver import CONFIGURED_KEY, Account, Json, Message, Request, Response, Server, open_store, serving
 from tests.api.examples import ALL, EXAMPLES, KEYED, WITH_ID, example, named
 
 
@@ -264,6 +264,15 @@ def test_an_agent_that_names_another_account_finds_nothing_there(account: Accoun
     assert answers[0] == answers[1]
     assert answers[0][0] == 404
     assert account.call("GET", "/v1/sessions", X_Account_Id=account.id).status == 200
+
+
+def test_where_accounts_are_not_opened_by_naming_them_there_is_none(sqlite_url: str) -> None:
+    store = open_store(sqlite_url, FakeClock())
+    with Server(store, FakeClock(), opens_accounts=False).running() as server:
+        account = server.new_account()
+        assert account.call("GET", "/v1/sessions", by="operator", X_Account_Id="unheard-of").status == 404
+        assert account.call("GET", "/v1/sessions", by="configured", X_Account_Id=account.id).status == 200
+    store.close()
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "x" * 65, "ü", "a b", "..\n"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from holdfast.engine.driver import QueueLimits
 from holdfast.testing.clock import FakeClock
 from tests.api.driver import Headers, Server, open_store, serving
 
@@ -43,10 +44,15 @@ def test_a_server_that_is_asked_at_once_by_many_whether_it_is_ready_tells_all_of
 def test_a_server_that_takes_no_writes_is_not_ready(database_url: str) -> None:
     store = open_store(database_url, FakeClock())
     with Server(store, FakeClock()).running() as server:
+        account = server.new_account()
+        account.start()
         server.engine.stop()
         response = server.call("GET", "/health/ready")
         assert (response.told, response.headers["retry-after"]) == ((503, "not_ready"), "1")
         assert [server.call("GET", path).status for path in ("/health", "/health/live")] == [200, 200]
+        refused = account.call("POST", "/v1/sessions", {"agent": "claude"})
+        assert (refused.told, refused.headers["retry-after"]) == ((503, "unavailable"), "5")
+        assert len(account.get("/v1/sessions")["items"]) == 1
     store.close()
 
 
@@ -55,3 +61,20 @@ def test_a_probe_leaves_nothing_behind(server: Server) -> None:
     end = account.end_of_events()
     assert server.call("GET", "/health/ready").status == 200
     assert (account.end_of_events(), list(account.each("/v1/sessions"))) == (end, [])
+
+
+def test_where_too_much_waits_others_are_refused_before_beats(sqlite_url: str) -> None:
+    store = open_store(sqlite_url, FakeClock())
+    limits = QueueLimits(commands=20, beats_reserved=10)
+    with Server(store, FakeClock(), limits=limits).running() as server:
+        account = server.new_account()
+        session = account.start()
+        beat = account.request("POST", f"/v1/sessions/{session['id']}/heartbeat", {})
+        start = account.request("POST", "/v1/sessions", {"agent": "claude"})
+        answers = server.ask_all([*[start] * 12, *[beat] * 10])
+        assert [answer.told for answer in answers] == [
+            *[(201, None)] * 10, *[(503, "overloaded")] * 2, *[(200, None)] * 10,
+        ]  # fmt: skip
+        assert answers[10].headers["retry-after"] == "1"
+        assert account.get("/v1/sessions?include_total=true")["total"] == 11
+    store.close()

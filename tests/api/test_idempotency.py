@@ -159,3 +159,10 @@ def test_a_key_on_a_read_means_nothing(account: Account) -> None:
     account.start()
     second = account.server.ask(request)
     assert (len(first.json["items"]), len(second.json["items"]), is_replay(second)) == (0, 1, False)
+
+
+def test_of_two_different_requests_at_once_under_one_key_one_is_refused(account: Account) -> None:
+    bodies: list[Json] = [{"agent": "claude"}, {"agent": "codex"}] * 3
+    answers = account.server.ask_all([keyed(account.request("POST", "/v1/sessions", body)) for body in bodies])
+    assert [answer.told for answer in answers] == [(201, None), (422, "idempotency_key_reused")] * 3
+    assert [is_replay(answer) for answer in answers[::2]] == [False, True, True]

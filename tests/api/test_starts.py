@@ -536,3 +536,46 @@ def test_a_session_that_fell_silent_is_failed_by_the_time_of_its_last_beat(accou
     assert (stalled["type"], failed["type"]) == ("session.stalled", "session.failed")
     assert (stalled["data"]["last_heartbeat_at"], failed["data"]["last_heartbeat_at"]) == (started_at, started_at)
     assert stalled["at"] < failed["at"] < failed["recorded_at"] == account.server.now()
+
+
+def test_a_takeover_goes_on_with_what_the_old_session_was_and_left(account: Account) -> None:
+    parts = {"repo": "r1", "track": "7"}
+    old = account.start(**parts, mode="review", policy=STRICT, exclusive=True, meta={"a": 1}, holder_id="holder-1")
+    account.say("checkpoint", old, summary="half of it is done", state={"step": 1})
+    account.server.serve(LEASE_MS)
+    taken = account.call("POST", f"/v1/sessions/{old['id']}/takeover", {"reason": "silent", "holder_id": "holder-2"})
+    new = taken.json
+    kept = ("scope", "repo", "track", "mode", "exclusive", "agent", "policy")
+    assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
+    assert (taken.status, new["outcome"], new["holder_id"], new["status"]) == (201, "taken_over", "holder-2", "active")
+    assert (new["took_over_from"], new["last_checkpoint"]["state"]) == (old["id"], {"step": 1})
+    assert account.session(old["id"])["taken_over_by"] == new["id"]
+    again = account.start(**parts, holder_id="holder-2")
+    assert (again["outcome"], again["id"], again["exclusive"]) == ("resumed", new["id"], True)
+
+
+def test_what_a_holder_says_of_its_end_is_kept(account: Account) -> None:
+    first, second = account.start(), account.start()
+    account.say("fail", first, reason="it broke", error_details={"line": [7]}, exit_code=3)
+    account.say("end", second, end_reason="cleared", exit_code=0)
+    failed, ended = account.session(first["id"]), account.session(second["id"])
+    assert (failed["status_reason"], failed["error_details"], failed["exit_code"], failed["failed_by"]) == (
+        "it broke", {"line": [7]}, 3, "report",
+    )  # fmt: skip
+    assert (ended["end_reason"], ended["exit_code"], ended["ended_at"]) == ("cleared", 0, account.server.now())
+
+
+def test_whoever_beats_after_the_end_is_told_why_it_ended(account: Account) -> None:
+    first, second = account.start(), account.start()
+    account.say("end", first, end_reason="killed")
+    account.say("fail", second, reason="the build broke")
+    assert account.say("heartbeat", first).json["end_reason"] == "killed"
+    assert "the build broke" in account.say("heartbeat", second).json["detail"]
+
+
+def test_a_refused_start_is_told_who_holds_the_scope_and_until_when(account: Account) -> None:
+    holder = account.start(scope=SCOPE, holder_id="holder-1", exclusive=True)
+    refused = account.call("POST", "/v1/sessions", {"agent": "codex", "scope": SCOPE}).json
+    assert (refused["session_id"], refused["scope"], refused["lease_expires_at"]) == (
+        holder["id"], SCOPE, holder["lease_expires_at"],
+    )  # fmt: skip

@@ -1,12 +1,13 @@
 """Holders that work against a server which may die at any moment, and a ledger of what it acknowledged to them.
 
-A request that was not answered is sent again, under the same idempotency key, until it is. So whenever the holders rest,
-nothing is unknown: what the server holds must be what the ledger says, no less and no more.
+A request that was not answered is sent again, under the same idempotency key, until it is. So whenever the holders
+rest, nothing is unknown: what the server holds must be what the ledger says, no less and no more.
 """
 
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -52,7 +53,7 @@ class Ledger:
         self.keyed = 0
         self.repeated = 0
         self.replayed = 0
-        self.postponed = 0
+        self.postponed: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.sessions: dict[str, Held] = {}
         self.tokens: dict[str, list[Ack]] = {}
@@ -71,10 +72,10 @@ class Ledger:
             self.repeated += tries > 1
             self.replayed += answer.is_replay
 
-    def note_postponed(self) -> None:
+    def note_postponed(self, answer: Answer) -> None:
         """Count an answer that said to come again."""
         with self._lock:
-            self.postponed += 1
+            self.postponed[answer.code or ""] += 1
 
     def note_token(self, scope: str, ack: Ack) -> None:
         """Keep a token that was issued."""
@@ -88,7 +89,7 @@ class Ledger:
             "acks": self.acks,
             "sent again": self.repeated,
             "of these replayed": self.replayed,
-            "told to come again": self.postponed,
+            "told to come again": dict(self.postponed),
         }
 
 
@@ -199,9 +200,9 @@ class Holder:
             except Unanswered:
                 time.sleep(WAIT_SECONDS)
                 continue
-            if answer.status != 503:
+            if answer.status not in (503, 507):
                 break
-            self._ledger.note_postponed()
+            self._ledger.note_postponed(answer)
             time.sleep(WAIT_SECONDS)
         assert answer.status in (200, 201), f"{path} was answered {answer.status} {answer.content!r}"
         self._ledger.note(answer, is_keyed=is_keyed, tries=tries)
@@ -294,7 +295,7 @@ def _check_events(ledger: Ledger, database_url: str) -> None:
 
 def _check_tokens(ledger: Ledger, database_url: str) -> None:
     """Tokens of a scope increase: in the order of their acknowledgements wherever that order is known."""
-    last = dict(database.read(database_url, "select scope, last_token from scope"))
+    last: dict[str, int] = dict(database.read(database_url, "select scope, last_token from scope"))
     for scope, acks in ledger.tokens.items():
         ordered = sorted(acks)
         if len({ack.token for ack in acks}) != len(acks):

@@ -1,12 +1,13 @@
 """A disk that may lose its power: an SQLite VFS that knows what was synced, and what a cut at any moment would leave.
 
-A write lasts from the next sync of its file on. Of those before, a cut leaves any subset, and may tear any of them. What
-SQLite itself sees is the plain file, as if no cut had happened: many cuts of one run can be looked at, each by itself.
+A write lasts from the next sync of its file on. Of those since, a cut leaves any subset, and may tear any of them. What
+SQLite itself sees is the plain file, as if there were no cut: many cuts of one run can be looked at, each by itself.
 """
 
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,15 @@ VFS_NAME = "holdfast-power-cut"
 SECTOR_BYTES = 512
 LANDED_SHARE = 0.5
 TORN_SHARE = 0.3
+
+
+class Operation(StrEnum):
+    """What SQLite asks of a file that changes it, or what a cut leaves of it."""
+
+    WRITE = "write"
+    TRUNCATE = "truncate"
+    SYNC = "sync"
+    DELETE = "delete"
 
 
 class Write(NamedTuple):
@@ -57,13 +67,11 @@ Image = dict[str, bytes]
 class Disk:
     """All files of a run.
 
-    before_each: called before each write, truncation, sync and deletion takes effect.
-    checkpoint_pages: pages in the log before they are copied into the file; few, and cuts fall into that as well.
+    before_each: called before each operation takes effect; what it raises, the operation fails with.
     """
 
-    def __init__(self, *, before_each: Callable[[], None], checkpoint_pages: int) -> None:
+    def __init__(self, *, before_each: Callable[["Operation"], None]) -> None:
         self.before_each = before_each
-        self._checkpoint_pages = checkpoint_pages
         self.contents: dict[str, Content] = {}
 
     def load(self, image: Image, directory: Path) -> None:
@@ -86,7 +94,6 @@ class Disk:
         def lock_alone(connection: apsw.Connection) -> None:
             # A VFS in Python has no shared memory, so the log's index has to be in the one process's own.
             connection.execute("pragma locking_mode = exclusive")
-            connection.wal_autocheckpoint(self._checkpoint_pages)
 
         vfs = _Vfs(self)
         apsw.connection_hooks.append(lock_alone)
@@ -107,14 +114,14 @@ class _Vfs(apsw.VFS):
         return _File(self._disk, self._below, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
-        self._disk.before_each()
+        self._disk.before_each(Operation.DELETE)
         super().xDelete(filename, syncdir)
         self._disk.contents.pop(filename, None)
 
 
 class _File(apsw.VFSFile):
     def __init__(self, disk: Disk, below: str, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        super().__init__(below, name, flags)  # type: ignore[arg-type]
+        super().__init__(below, name, flags)
         self._disk = disk
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._content = Content() if path is None else disk.contents.setdefault(path, Content())
@@ -122,17 +129,17 @@ class _File(apsw.VFSFile):
             self._content.is_named = True
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
-        self._disk.before_each()
+        self._disk.before_each(Operation.WRITE)
         super().xWrite(data, offset)
         self._content.unsynced.append(Write(offset, bytes(data)))
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
-        self._disk.before_each()
+        self._disk.before_each(Operation.TRUNCATE)
         super().xTruncate(newsize)
         self._content.unsynced.append(Write(newsize, None))
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        self._disk.before_each()
+        self._disk.before_each(Operation.SYNC)
         super().xSync(flags)
         self._content.sync()
 

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from functools import partial
 from pathlib import Path
 
 from holdfast.domain.times import epoch_ms
@@ -72,7 +73,7 @@ def test_nobody_who_beats_dies_when_the_servers_clock_is_set(serve: Serve, sqlit
             draft.write_text(str(offset_seconds))
             draft.replace(offset)
             told_at_ms = epoch_ms(client.started(None, holder_id="clock")["started_at"])
-            eventually(lambda: _has_jumped(client, since_ms=told_at_ms))
+            eventually(partial(_has_jumped, client, since_ms=told_at_ms))
             hear(beaters)
         assert dead_by_mistake(beaters, client) == []
     with Client(server) as client:

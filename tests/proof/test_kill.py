@@ -64,11 +64,9 @@ def _kill_until_found(
 ) -> Ledger:
     ledger = Ledger()
     with _Proof(serve, database_url, ledger, served_by=served_by) as proof:
-        for cycle in range(1, CONTROL_CYCLES_MAX + 1):
+        while proof.cycles < CONTROL_CYCLES_MAX and all(ignoring in finding.what for finding in ledger.findings):
             proof.cycle()
-            if any(ignoring not in finding.what for finding in ledger.findings):
-                break
-        print(f"caught in cycle {cycle}: {ledger.findings[0]}")
+        print(f"caught in cycle {proof.cycles}: {ledger.findings[:1]}")
     return ledger
 
 
@@ -107,8 +105,9 @@ class _Proof:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for closing in (self._client, *self._holders):
-            closing.close()
+        self._client.close()
+        for holder in self._holders:
+            holder.close()
 
     def cycle(self) -> None:
         """Work, die, come back, answer what was left unanswered, compare."""

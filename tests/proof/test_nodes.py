@@ -1,4 +1,4 @@
-"""Two servers on one PostgreSQL: one truth, whoever is asked; and a second server on a SQLite file, which is refused."""
+"""Two servers on one PostgreSQL: one truth, whoever is asked. And a second one on a SQLite file, which is refused."""
 
 import random
 import time
@@ -74,7 +74,9 @@ def test_one_key_used_on_both_nodes_at_once_has_one_effect_and_one_answer(nodes:
         _said_on_both(nodes, f"{path}/end", signed, key=f"end-{number:04}")
         taking = {"holder_id": "second", "reason": "it is silent"}
         _said_on_both(nodes, f"/v1/sessions/{old['id']}/takeover", taking, key=f"take-{number:04}")
-    counted = database.read(nodes.database_url, "select type, count(*) from event where type <> 'session.stalled' group by 1")
+    counted = database.read(
+        nodes.database_url, "select type, count(*) from event where type <> 'session.stalled' group by 1"
+    )
     assert dict(counted) == {
         "session.started": 3 * ROUNDS,
         "session.ended": ROUNDS,

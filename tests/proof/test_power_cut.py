@@ -22,7 +22,7 @@ from holdfast.testing.clock import FakeClock
 from holdfast.testing.dicts import DictStore
 from holdfast.testing.factories import start
 from tests.proof import database
-from tests.proof.power_cut import Disk, Image
+from tests.proof.power_cut import Disk, Image, Operation
 from tests.proof.report import Finding, Kind, summary
 from tests.support.stores import Dump, dump
 
@@ -39,7 +39,7 @@ CUT_SHARE = 0.05
 
 CONTROL_LOSING_SHARE = 0.5
 
-SELDOM_PAGES, OFTEN_PAGES = 1_000, 40
+SELDOM_PAGES, OFTEN_PAGES = 10_000, 80
 """How often the log is copied into the file. That syncs the log too, and so hides what a lax sync loses."""
 
 
@@ -122,9 +122,7 @@ def test_without_full_sync_a_power_cut_loses_what_was_acknowledged(
     assert proof.losing_cuts > CONTROL_LOSING_SHARE * proof.cuts
 
 
-def _prove(
-    directory: Path, *, cuts: int, checkpoint_pages: Sequence[int] = (SELDOM_PAGES, OFTEN_PAGES)
-) -> Proof:
+def _prove(directory: Path, *, cuts: int, checkpoint_pages: Sequence[int] = (SELDOM_PAGES, OFTEN_PAGES)) -> Proof:
     proof = Proof(directory, checkpoint_pages=checkpoint_pages)
     dice = random.Random(SEED)
     runs = 0
@@ -141,16 +139,17 @@ def _live(directory: Path, dice: random.Random, *, checkpoint_pages: int) -> tup
     acknowledged = 0
     cuts: list[Cut] = []
 
-    def cut_now_and_then() -> None:
+    def cut_now_and_then(_: Operation) -> None:
         if acknowledged and dice.random() < CUT_SHARE:
             cuts.append(Cut(disk.after_cut(dice), acknowledged))
 
-    disk = Disk(before_each=cut_now_and_then, checkpoint_pages=checkpoint_pages)
+    disk = Disk(before_each=cut_now_and_then)
     clock, twin_clock = FakeClock(), FakeClock()
     twin = Caller(DictStore(clock=twin_clock), twin_clock)
     dumps = [dump(twin.store)]
     with disk.in_use():
         store = SqliteStore(directory / "holdfast.db", clock=clock)
+        store._writer.wal_autocheckpoint(checkpoint_pages)
         caller = Caller(store, clock)
         for batch in _batches(twin, dice):
             outcomes = caller.send(batch)
@@ -190,7 +189,7 @@ def _batches(twin: Caller, dice: random.Random) -> Iterator[list[Envelope]]:
 def _recover(directory: Path, cut: Cut, dice: random.Random) -> list[Image]:
     """Open what a cut left on a disk, and cut that again and again; the last image is from after the close."""
     images: list[Image] = []
-    disk = Disk(before_each=lambda: images.append(disk.after_cut(dice)), checkpoint_pages=OFTEN_PAGES)
+    disk = Disk(before_each=lambda _: images.append(disk.after_cut(dice)))
     disk.load(cut.image, directory)
     with disk.in_use():
         SqliteStore(directory / "holdfast.db", clock=FakeClock()).close()

@@ -55,7 +55,7 @@ def test_one_of_many_racing_takeovers_of_a_lapsed_session_wins(arena: Arena) -> 
         _assert_succeeds(arena, old, winner)
         if number < 4:
             _assert_old_token_is_useless(arena, old, winner)
-    print(f"{ROUNDS} rounds of {RACERS}, in flight together: {sorted(together)}; 95 % bound {bound_95(ROUNDS)} per round")
+    print(f"{ROUNDS} rounds of {RACERS}, at least {min(together)} at once; 95 % bound {bound_95(ROUNDS)} per round")
     assert max(together) > 1
 
 
@@ -199,13 +199,13 @@ def _assert_old_token_is_useless(arena: Arena, old: Body, winner: Body) -> None:
         (old["id"], {"session_taken_over", "session_ended"}),
         (winner["id"], {"fencing_token_stale"}),
     ):
-        said = [
-            (f"POST {verb}", arena.clients[number % RACERS].post(f"/v1/sessions/{session_id}/{verb}", _signed(old, body)))
-            for number, (verb, body) in enumerate(OLD_WRITES.items())
-        ]
-        patch = _signed(old, {"branch": "main"})
-        said.append(("PATCH", arena.judge.send("PATCH", f"/v1/sessions/{session_id}", patch)))
-        for verb, answer in said:
+        path = f"/v1/sessions/{session_id}"
+        said = {
+            verb: client.post(f"{path}/{verb}", _signed(old, body))
+            for client, (verb, body) in zip(arena.clients, OLD_WRITES.items(), strict=True)
+        }
+        said["patch"] = arena.judge.send("PATCH", path, _signed(old, {"branch": "main"}))
+        for verb, answer in said.items():
             assert answer.status == 409, (verb, answer)
             assert answer.code in codes, (verb, answer)
     assert database.dump(arena.database_url, about=about) == before

@@ -1,4 +1,4 @@
-"""A server that is told to stop (SIGTERM): it answers what it took, keeps what it answered, and leaves in good order."""
+"""A server that is told to stop (SIGTERM): it answers what it took, keeps what it answered, and exits with 0."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

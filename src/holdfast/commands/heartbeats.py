@@ -11,7 +11,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Refusal
 from holdfast.domain.fencing import check_token, require_token
 from holdfast.domain.ids import SessionId
-from holdfast.domain.lifecycle import Changed, beat, is_beat_too_soon
+from holdfast.domain.lifecycle import Changed, beat, beat_in_time
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import Session, Status
@@ -59,11 +59,6 @@ class HeartbeatBatch(NamedTuple):
 
 def _beaten(command: Heartbeat, view: View) -> Body:
     session = find_session(view, command.session_id)
-    if is_beat_too_soon(session, now=view.now):
-        check_token(session, given=command.fencing_token, now=view.now)
-        require_token(session, given=command.fencing_token, now=view.now)
-        return beat_body(Changed(session), view)
-
     told: dict[str, str | int] = {}
     if command.progress is not None:
         told["progress"] = command.progress
@@ -71,23 +66,27 @@ def _beaten(command: Heartbeat, view: View) -> Body:
         told["activity"] = command.activity
     if command.status_note is not None:
         told["status_note"] = command.status_note
+    renewed = beat_in_time(session, now=view.now, told=told)
+    if renewed is None:
 
-    def renew(session: Session, scope: Scope | None, now: Moment) -> Changed:
-        return beat(session, scope=scope, now=now, told=told)
+        def revive(session: Session, scope: Scope | None, now: Moment) -> Changed:
+            return beat(session, scope=scope, now=now, told=told)
 
-    return beat_body(change(view, session, fencing_token=command.fencing_token, verb=renew), view)
+        changed = change(view, session, fencing_token=command.fencing_token, verb=revive)
+        return beat_body(changed.session, view, is_reactivated=changed.is_reactivated)
+    check_token(session, given=command.fencing_token, now=view.now)
+    require_token(session, given=command.fencing_token, now=view.now)
+    if renewed is not session:
+        view.put(renewed)
+    return beat_body(renewed, view, is_reactivated=False)
 
 
-def beat_body(changed: Changed, view: View) -> Body:
+def beat_body(session: Session, view: View, *, is_reactivated: bool) -> Body:
     """What a beat is answered with; the next one is put off by the server's own jitter, so that they spread."""
-    session = changed.session
-    body: Body = {
-        "status": str(session.status),
-        "last_heartbeat_at_ms": session.last_heartbeat_at_ms,
-        **next_beat(session, view),
-        "stop_requested": session.stop_reason is not None,
-        "reactivated": changed.is_reactivated,
-    }
+    body = {"status": str(session.status), "last_heartbeat_at_ms": session.last_heartbeat_at_ms}
+    body |= next_beat(session, view)
+    body["stop_requested"] = session.stop_reason is not None
+    body["reactivated"] = is_reactivated
     if session.stop_reason is not None:
         body["stop_reason"] = session.stop_reason
     return body
@@ -95,13 +94,14 @@ def beat_body(changed: Changed, view: View) -> Body:
 
 def next_beat(session: Session, view: View) -> Body:
     """When the next beat is expected and when the lease expires; both None where that does not apply."""
-    has_lease = session.due_ms is not None and session.status in (Status.ACTIVE, Status.PAUSED)
-    next_heartbeat_at_ms = None
-    if has_lease and session.heartbeat_interval_ms is not None:
-        wait_ms = session.heartbeat_interval_ms + view.jitter_ms(session.heartbeat_jitter_ms)
-        next_heartbeat_at_ms = view.now.wall_ms + wait_ms
+    now, due_ms, interval_ms = view.now, session.due_ms, session.heartbeat_interval_ms
+    if due_ms is None or session.status not in (Status.ACTIVE, Status.PAUSED):
+        return {"next_heartbeat_at_ms": None, "heartbeat_interval_ms": interval_ms, "lease_expires_at_ms": None}
+    next_at_ms = None
+    if interval_ms is not None:
+        next_at_ms = now.wall_ms + interval_ms + view.jitter_ms(session.heartbeat_jitter_ms)
     return {
-        "next_heartbeat_at_ms": next_heartbeat_at_ms,
-        "heartbeat_interval_ms": session.heartbeat_interval_ms,
-        "lease_expires_at_ms": view.now.wall(session.due_ms) if has_lease and session.due_ms is not None else None,
+        "next_heartbeat_at_ms": next_at_ms,
+        "heartbeat_interval_ms": interval_ms,
+        "lease_expires_at_ms": now.wall(due_ms),
     }

@@ -220,10 +220,10 @@ class View:
         if not (self._pending or self._pending_emitted or self._pending_purges):
             return
         for key, row in self._pending.items():
-            before = self._rows.get(key)
-            self._loaded.setdefault(key, before)
+            if key not in self._loaded:
+                self._loaded[key] = self._rows.get(key)
             self._rows[key] = row
-            if row is not None:
+            if row is not None and key.row_type in self._specs:
                 self._join(key, row)
         self._emitted += self._pending_emitted
         self._purges += self._pending_purges

@@ -244,9 +244,6 @@ def beat(session: Session, *, scope: Scope | None, now: Moment, told: Mapping[st
     scope: the guard row; may be None where `needs_scope` says so. told: columns that the holder sets on the way.
     Raises: lease_expired, lease_held, session_failed, session_abandoned, session_ended, session_taken_over.
     """
-    if not needs_scope(session, now=now) and session.taken_over_by is None:
-        # What the table says too, of a session whose lease is running; nearly every beat ends here.
-        return Changed(_renewed(session, now=now, told=told))
     changed = _told(session, Verb.BEAT, scope=scope, now=now)
     return changed._replace(session=changed.session._replace(**told)) if told else changed
 
@@ -386,15 +383,23 @@ def needs_scope(session: Session, *, now: Moment) -> bool:
     return not is_running or session.due_ms is None or now.service_ms >= session.due_ms
 
 
-def is_beat_too_soon(session: Session, *, now: Moment) -> bool:
-    """Whether a beat comes so soon after the last recorded one that it is answered and not written."""
-    if session.status not in (Status.ACTIVE, Status.PAUSED) or session.due_ms is None:
-        return False
-    spacing_ms = BEAT_SPACING_MS
-    if session.heartbeat_interval_ms is not None:
-        spacing_ms = min(spacing_ms, session.heartbeat_interval_ms // 3)
-    last_beat_due_ms = session.due_ms - session.lease_ms
-    return now.service_ms < min(last_beat_due_ms + spacing_ms, session.due_ms)
+def beat_in_time(session: Session, *, now: Moment, told: Mapping[str, Any]) -> Session | None:
+    """The session after a beat that found its lease running, as nearly every beat does; None where it did not.
+
+    What `beat` would say too, at a fraction of its cost. A beat that comes so soon after the last recorded one that it
+    is answered and not written leaves the very same session.
+    """
+    due_ms = session.due_ms
+    if due_ms is None or now.service_ms >= due_ms or session.status not in _BEATEN:
+        return None
+    since_last_ms = now.service_ms + session.lease_ms - due_ms
+    interval_ms = session.heartbeat_interval_ms
+    if since_last_ms < BEAT_SPACING_MS and (interval_ms is None or since_last_ms < interval_ms // 3):
+        return session
+    return _renewed(session, now=now, told=told)
+
+
+_BEATEN: Final = frozenset({Status.ACTIVE, Status.PAUSED})
 
 
 def rescheduled(session: Session) -> Session:
@@ -455,9 +460,11 @@ _EVENT_ON_ENTRY: Final = {
 
 def _renewed(session: Session, *, now: Moment, told: Mapping[str, Any] = _NOTHING) -> Session:
     """A full lease from now; an acknowledged beat is never moved back, even where service time seems to step back."""
-    due_ms = max(session.due_ms or 0, now.service_ms + session.lease_ms)
-    last_heartbeat_at_ms = max(now.wall_ms, session.last_heartbeat_at_ms)
-    return session._replace(due_ms=due_ms, last_heartbeat_at_ms=last_heartbeat_at_ms, **told)
+    due_ms = now.service_ms + session.lease_ms
+    if session.due_ms is not None and session.due_ms > due_ms:
+        due_ms = session.due_ms
+    at_ms = session.last_heartbeat_at_ms if session.last_heartbeat_at_ms > now.wall_ms else now.wall_ms
+    return session._replace(due_ms=due_ms, last_heartbeat_at_ms=at_ms, **told)
 
 
 def _entered(session: Session, to: Phase, *, since_due_ms: int, at_ms: int) -> Session:

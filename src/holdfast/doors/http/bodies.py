@@ -33,6 +33,7 @@ SUGGESTIONS_MAX = 10
 """Unknown fields for which a near name is looked for: comparing is quadratic in the length of the name."""
 
 
+# It ends in a look-ahead because `$` would let a final newline through.
 WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
 
 PATTERNS_IN_WORDS = {WITHOUT_CONTROLS: "must not hold control characters"}
