@@ -70,11 +70,12 @@ FAST: Final = settings(
 )
 """What `make test` runs: the same examples every time."""
 
-EXAMPLES_VARIABLE = "HOLDFAST_PROOF_EXAMPLES"
-THOROUGH: Final = settings(
-    FAST, max_examples=int(os.environ.get(EXAMPLES_VARIABLE, "1000")), stateful_step_count=100, derandomize=False
-)
-"""What `make proof` runs: other examples every time; a failing one is printed, to be kept as a test."""
+THOROUGH: Final = settings(FAST, max_examples=100, stateful_step_count=100, derandomize=False, print_blob=True)
+"""What each part of `make proof` runs: other examples every time; a failing one is printed, to be kept as a test."""
+
+PARTS_VARIABLE: Final = "HOLDFAST_PROOF_PARTS"
+PARTS: Final = int(os.environ.get(PARTS_VARIABLE, "10"))
+"""How many parts `make proof` runs, of 100 histories each: a minute or two, and they can run beside each other."""
 
 ACCOUNTS = ("default", "default", "default", "another")
 SCOPES = ("repo=a", "repo=a", "repo=a", "repo=b", None)
@@ -502,5 +503,9 @@ def test_every_store_answers_alike_and_keeps_alike(tmp_path: Path, postgres_serv
 
 
 @pytest.mark.proof
-def test_every_store_answers_alike_in_many_histories(tmp_path: Path, postgres_server: PostgresServer) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_store_answers_alike_in_many_histories(
+    tmp_path: Path, postgres_server: PostgresServer, part: int
+) -> None:
+    assert part < PARTS
     run(tmp_path, postgres_server, with_settings=THOROUGH)

@@ -374,6 +374,36 @@ class StoreConformance:
         write(store, changes(emitted=[happened("default", "s1", "e4"), happened("another", "s1", "e5")]))
         assert (numbers(store, "default"), numbers(store, "another")) == ([1, 2], [1])
 
+    def test_a_transaction_loads_what_was_committed_and_nothing_else(self, store: Store) -> None:
+        first = session_row("s1", activity="first")
+        second = first._replace(activity="second")
+        key = key_of(first)
+
+        def loaded() -> Row | None:
+            return load(store, key).get(Session, "s1")
+
+        def try_in_vain(what: Changes) -> None:
+            transaction = store.begin()
+            transaction.load([key], View(Mint()))
+            transaction.clock(is_tick=False)
+            transaction.save(what, recorded_at_ms=7)
+            transaction.rollback()
+
+        assert loaded() is None
+        try_in_vain(changes(inserts=[first]))
+        assert loaded() is None
+        write(store, changes(inserts=[first]))
+        assert loaded() == first
+        try_in_vain(changes(updates=[(first, second)]))
+        try_in_vain(changes(deletes=[key]))
+        assert loaded() == first
+        write(store, changes(updates=[(first, second)]))
+        assert loaded() == second
+        write(store, changes(deletes=[key]))
+        assert loaded() is None
+        write(store, changes(inserts=[second]))
+        assert loaded() == second
+
     @pytest.mark.parametrize("row_type", WRITTEN, ids=lambda row_type: row_type.__name__)
     def test_a_second_row_of_one_key_is_a_conflict_and_nothing_is_written(
         self, store: Store, row_type: type[Row]
