@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -81,6 +81,8 @@ def _type(hint: Any) -> str:
         return f"{_type(hint.__origin__)} ({bounds})" if bounds else _type(hint.__origin__)
     if hint is Any:
         return "JSON"
+    if get_origin(hint) is Literal:
+        return " ".join(f"`{value}`" for value in get_args(hint))
     parts = [each for each in get_args(hint) if each not in (type(None), msgspec.UnsetType)]
     origin = getattr(hint, "__origin__", None)
     if origin in (list, dict):

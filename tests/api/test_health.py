@@ -2,9 +2,10 @@
 
 import pytest
 
+from holdfast.doors.http.native import health
 from holdfast.engine.driver import QueueLimits
 from holdfast.testing.clock import FakeClock
-from tests.api.driver import Headers, Server, open_store, serving
+from tests.api.driver import CONFIGURED_KEY, Headers, Request, Server, open_store, serving
 
 PATHS = ("/health", "/health/live", "/health/ready")
 
@@ -56,6 +57,16 @@ def test_a_server_that_takes_no_writes_is_not_ready(database_url: str) -> None:
     store.close()
 
 
+def test_readiness_is_asked_of_the_store_anew(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "READY_TRUST_SECONDS", 0.0)
+    store = open_store(sqlite_url, FakeClock())
+    with Server(store, FakeClock()).running() as server:
+        assert server.call("GET", "/health/ready").status == 200
+        server.engine.stop()
+        assert server.call("GET", "/health/ready").status == 503
+    store.close()
+
+
 def test_a_probe_leaves_nothing_behind(server: Server) -> None:
     account = server.new_account()
     end = account.end_of_events()
@@ -67,14 +78,15 @@ def test_where_too_much_waits_others_are_refused_before_beats(sqlite_url: str) -
     store = open_store(sqlite_url, FakeClock())
     limits = QueueLimits(commands=20, beats_reserved=10)
     with Server(store, FakeClock(), limits=limits).running() as server:
-        account = server.new_account()
-        session = account.start()
-        beat = account.request("POST", f"/v1/sessions/{session['id']}/heartbeat", {})
-        start = account.request("POST", "/v1/sessions", {"agent": "claude"})
+        # A configured key is known without a look-up, so all of these are waiting before the first is carried out.
+        session = server.ask(Request("POST", "/v1/sessions", {"agent": "claude"}, key=CONFIGURED_KEY)).json
+        beat = Request("POST", f"/v1/sessions/{session['id']}/heartbeat", {}, key=CONFIGURED_KEY)
+        start = Request("POST", "/v1/sessions", {"agent": "claude"}, key=CONFIGURED_KEY)
         answers = server.ask_all([*[start] * 12, *[beat] * 10])
         assert [answer.told for answer in answers] == [
             *[(201, None)] * 10, *[(503, "overloaded")] * 2, *[(200, None)] * 10,
         ]  # fmt: skip
         assert answers[10].headers["retry-after"] == "1"
-        assert account.get("/v1/sessions?include_total=true")["total"] == 11
+        listed = server.ask(Request("GET", "/v1/sessions?include_total=true", key=CONFIGURED_KEY))
+        assert listed.json["total"] == 11
     store.close()

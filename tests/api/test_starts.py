@@ -399,7 +399,7 @@ def test_a_report_records_a_session_that_ran_while_nobody_listened(account: Acco
     assert response.status == 201
     assert {name: session[name] for name in (
         "status", "end_reason", "reported_late", "started_at", "ended_at", "exit_code", "lease_expires_at", "liveness",
-        "client_session_id", "scope", "meta",
+        "client_session_id", "scope", "meta", "exclusive",
     )} == {
         "status": "ended",
         "end_reason": "completed",
@@ -412,6 +412,7 @@ def test_a_report_records_a_session_that_ran_while_nobody_listened(account: Acco
         "client_session_id": "client-1",
         "scope": SCOPE,
         "meta": {"a": 1},
+        "exclusive": False,
     }  # fmt: skip
     assert "fencing_token" not in session
     assert account.session(session["id"]) == session

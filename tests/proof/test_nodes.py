@@ -24,7 +24,7 @@ ROUNDS = 25
 LAPSES = 200
 HOLDERS = 6
 KILLS = 2
-PAUSES = 5
+PAUSES = 3
 LIFE_SECONDS = (0.1, 0.4)
 REVOKED_SECONDS_MAX = 5.0
 """Promised are two; the rest is for a machine that is busy."""
@@ -49,7 +49,7 @@ def nodes(serve: Serve, postgres_url: str) -> Iterator[Nodes]:
 
 
 def test_every_lapse_is_recorded_once_though_both_nodes_sweep(nodes: Nodes) -> None:
-    policies = [{"lease_seconds": 1 + number % 20 / 10} for number in range(LAPSES)]
+    policies = [{"lease_seconds": 1 + number % 10 / 10} for number in range(LAPSES)]
     started = [
         nodes.clients[number % 2].started(None, holder_id=f"holder-{number}", policy=policy)
         for number, policy in enumerate(policies)
@@ -74,14 +74,9 @@ def test_one_key_used_on_both_nodes_at_once_has_one_effect_and_one_answer(nodes:
         _said_on_both(nodes, f"{path}/end", signed, key=f"end-{number:04}")
         taking = {"holder_id": "second", "reason": "it is silent"}
         _said_on_both(nodes, f"/v1/sessions/{old['id']}/takeover", taking, key=f"take-{number:04}")
-    counted = database.read(
-        nodes.database_url, "select type, count(*) from event where type <> 'session.stalled' group by 1"
-    )
-    assert dict(counted) == {
-        "session.started": 3 * ROUNDS,
-        "session.ended": ROUNDS,
-        "session.taken_over": ROUNDS,
-    }
+    counted = dict(database.read(nodes.database_url, "select type, count(*) from event group by type"))
+    told = ("session.started", "session.ended", "session.taken_over")
+    assert [counted[event_type] for event_type in told] == [3 * ROUNDS, ROUNDS, ROUNDS]
 
 
 def test_a_cursor_goes_on_at_either_node_and_sees_every_event_once_in_order(nodes: Nodes) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from tests.proof import database
 from tests.proof.client import Answer, Body, Client
-from tests.proof.conftest import Serve
 from tests.proof.racing import Run, in_flight_together, race
 from tests.proof.report import bound_95
-from tests.support.server import eventually
+from tests.support.postgres import PostgresServer
+from tests.support.server import Server, eventually
 
 RACERS = 8
 ROUNDS = 40
@@ -25,27 +25,44 @@ LASTING = {"lease_seconds": 600}
 
 
 class Arena(NamedTuple):
-    """Eight clients, spread over the servers of one database, and one more to prepare and to look."""
+    """Eight clients, spread over the servers of one database, and one more to prepare and to look.
+
+    name: of the test, so that no two of them meet on a scope.
+    """
 
     clients: list[Client]
     judge: Client
     database_url: str
+    name: str
 
 
-@pytest.fixture(params=["sqlite", "postgres", "two nodes"])
-def arena(request: pytest.FixtureRequest, serve: Serve) -> Iterator[Arena]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "two nodes"])
+def stadium(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """One server on each kind of store, and two servers on one PostgreSQL."""
-    store = "sqlite" if request.param == "sqlite" else "postgres"
-    database_url: str = request.getfixturevalue(f"{store}_url")
-    servers = [serve(database_url) for _ in range(2 if request.param == "two nodes" else 1)]
+    directory = tmp_path_factory.mktemp("races")
     with ExitStack() as opened:
+        database_url = f"sqlite:///{directory}/holdfast.db"
+        if request.param != "sqlite":
+            postgres_server: PostgresServer = request.getfixturevalue("postgres_server")
+            database_url = opened.enter_context(postgres_server.database())
+        servers = [
+            opened.enter_context(Server(database_url, directory=directory / f"node-{number}"))
+            for number in range(2 if request.param == "two nodes" else 1)
+        ]
+        for server in servers:
+            server.start()
         clients = [opened.enter_context(Client(servers[number % len(servers)])) for number in range(RACERS)]
-        judge = opened.enter_context(Client(servers[0]))
-        yield Arena(clients, judge, database_url)
+        yield Arena(clients, opened.enter_context(Client(servers[0])), database_url, "")
+
+
+@pytest.fixture
+def arena(stadium: Arena, request: pytest.FixtureRequest) -> Arena:
+    """The servers, for one test."""
+    return stadium._replace(name=request.function.__name__)
 
 
 def test_one_of_many_racing_takeovers_of_a_lapsed_session_wins(arena: Arena) -> None:
-    lapsed = [_started(arena, f"scope-{number}", policy=STRICT) for number in range(ROUNDS)]
+    lapsed = [_started(arena, f"{arena.name}-{number}", policy=STRICT) for number in range(ROUNDS)]
     eventually(lambda: all(arena.judge.session(each["id"])["liveness"] == "lapsed" for each in lapsed))
     together = []
     for number, old in enumerate(lapsed):
@@ -60,7 +77,7 @@ def test_one_of_many_racing_takeovers_of_a_lapsed_session_wins(arena: Arena) -> 
 
 
 def test_one_of_many_that_ask_from_before_the_lapse_on_wins_and_none_before_it(arena: Arena) -> None:
-    held = [_started(arena, f"scope-{number}", policy=STRICT) for number in range(ROUNDS_FROM_BEFORE)]
+    held = [_started(arena, f"{arena.name}-{number}", policy=STRICT) for number in range(ROUNDS_FROM_BEFORE)]
 
     def until_decided(client: Client, as_: int) -> list[Answer]:
         decided: list[Answer] = []
@@ -85,7 +102,7 @@ def test_one_of_many_that_ask_from_before_the_lapse_on_wins_and_none_before_it(a
 
 
 def test_of_takeovers_and_the_old_holders_beat_exactly_one_succeeds(arena: Arena) -> None:
-    lapsed = [_started(arena, f"scope-{number}", policy=REVIVABLE) for number in range(ROUNDS)]
+    lapsed = [_started(arena, f"{arena.name}-{number}", policy=REVIVABLE) for number in range(ROUNDS)]
     eventually(lambda: all(arena.judge.session(each["id"])["liveness"] == "lapsed" for each in lapsed))
     beats = 0
     for old in lapsed:
@@ -102,7 +119,7 @@ def test_of_takeovers_and_the_old_holders_beat_exactly_one_succeeds(arena: Arena
 
 def test_racing_starts_of_one_identity_get_one_session(arena: Arena) -> None:
     for number in range(ROUNDS // 2):
-        scope = f"scope-{number}"
+        scope = f"{arena.name}-{number}"
         start: Callable[[Client], Answer] = partial(_start, scope=scope, holder_id="holder-1", exclusive=True)
         runs = race([partial(start, client) for client in arena.clients])
         assert sorted(run.answer.status for run in runs) == [200] * (RACERS - 1) + [201], [run.answer for run in runs]
@@ -115,7 +132,7 @@ def test_racing_starts_of_one_identity_get_one_session(arena: Arena) -> None:
 
 def test_one_of_racing_exclusive_starts_of_different_identities_wins(arena: Arena) -> None:
     for number in range(ROUNDS // 2):
-        scope = f"scope-{number}"
+        scope = f"{arena.name}-{number}"
         runs = race(
             [
                 partial(_start, client, scope=scope, holder_id=f"holder-{racer}", exclusive=True)

@@ -38,9 +38,8 @@ class QueueLimits(NamedTuple):
     batch_weight: int = 512
 
 
-class _Waiting(NamedTuple):
-    envelope: Envelope
-    future: "asyncio.Future[Outcome] | futures.Future[Outcome]"
+Waiting = tuple[Envelope, "asyncio.Future[Outcome] | futures.Future[Outcome]"]
+"""A command, and where its outcome goes."""
 
 
 class Engine:
@@ -54,8 +53,10 @@ class Engine:
         self._limits = limits
         self._on_fatal = on_fatal
         self._mint = Mint()
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_bytes = 0
+        self._waiting: deque[Waiting] = deque()
+        # Two counters, each written by one thread alone, so that neither loses the other's change.
+        self._put_bytes = 0
+        self._taken_bytes = 0
         self._work = threading.Event()
         self._gathering_rounds = 0
         self._is_stopping = False
@@ -95,7 +96,7 @@ class Engine:
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
-        self._put(_Waiting(envelope, future))
+        self._put(envelope, future)
         if not self._gathering_rounds:
             self._gather(0)
         outcome = await future
@@ -106,7 +107,7 @@ class Engine:
     def execute_blocking(self, envelope: Envelope) -> Reply:
         """The same for a caller on a thread of its own."""
         future: futures.Future[Outcome] = futures.Future()
-        self._put(_Waiting(envelope, future))
+        self._put(envelope, future)
         self._work.set()
         outcome = future.result()
         if isinstance(outcome, Refusal):
@@ -121,17 +122,17 @@ class Engine:
         except TimeoutError:
             return
 
-    def _put(self, waiting: _Waiting) -> None:
-        """Queue a command. Raises: unavailable, overloaded."""
+    def _put(self, envelope: Envelope, future: "asyncio.Future[Outcome] | futures.Future[Outcome]") -> None:
+        """Queue a command. Only those from the event loop have a size. Raises: unavailable, overloaded."""
         if not self.is_writable:
             raise _unavailable()
-        envelope = waiting.envelope
         limit = self._limits.commands - (0 if envelope.is_beat else self._limits.beats_reserved)
-        is_over_bytes = self._waiting_bytes + envelope.size_bytes > self._limits.bytes
+        is_over_bytes = self._put_bytes - self._taken_bytes + envelope.size_bytes > self._limits.bytes
         if len(self._waiting) >= limit or (is_over_bytes and not envelope.is_beat):
             raise Refusal(Code.OVERLOADED, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
-        self._waiting_bytes += envelope.size_bytes
-        self._waiting.append(waiting)
+        if envelope.size_bytes:
+            self._put_bytes += envelope.size_bytes
+        self._waiting.append((envelope, future))
 
     def _gather(self, gathered: int) -> None:
         """Wake the writer once a round of the event loop brought nothing new, or after enough rounds.
@@ -155,7 +156,7 @@ class Engine:
             if not batch:
                 continue
             try:
-                outcomes = run_batch(self._store, [each.envelope for each in batch], mint=self._mint)
+                outcomes = run_batch(self._store, [envelope for envelope, _ in batch], mint=self._mint)
             except CommitUnknown:
                 self._break()
                 outcomes = [outcome_unknown() for _ in batch]
@@ -166,14 +167,14 @@ class Engine:
                 outcomes = [outcome_unknown() for _ in batch]
             self._deliver(batch, outcomes)
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """What waits, up to a batch; what is left over wakes the writer again. A broken store's queue is refused."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         weight = 0
         while self._waiting and weight < self._limits.batch_weight:
             waiting = self._waiting.popleft()
-            self._waiting_bytes -= waiting.envelope.size_bytes
-            weight += waiting.envelope.weight
+            self._taken_bytes += waiting[0].size_bytes
+            weight += waiting[0].weight
             batch.append(waiting)
         if self._waiting:
             self._work.set()
@@ -188,18 +189,18 @@ class Engine:
             self._is_broken = True
             self._on_fatal()
 
-    def _deliver(self, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+    def _deliver(self, batch: list[Waiting], outcomes: list[Outcome]) -> None:
         """Wake everybody: one call into the event loop for the whole batch."""
         for_loop: list[tuple[asyncio.Future[Outcome], Outcome]] = []
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(waiting.future, futures.Future):
-                waiting.future.set_result(outcome)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(future, futures.Future):
+                future.set_result(outcome)
             else:
-                for_loop.append((waiting.future, outcome))
+                for_loop.append((future, outcome))
         loop = self._loop
         if loop is None:
             return
-        is_change = not all(waiting.envelope.is_beat for waiting in batch)
+        is_change = not all(envelope.is_beat for envelope, _ in batch)
         try:
             loop.call_soon_threadsafe(self._resolve, for_loop, is_change)
         except RuntimeError:

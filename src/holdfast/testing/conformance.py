@@ -22,7 +22,7 @@ from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.rows import TABLES, Key, Members, Need, Row, SetSpec, Value, key_of, session_key
 from holdfast.commands.starts import StartSession, TakeOverSession
-from holdfast.commands.transitions import FailSession
+from holdfast.commands.transitions import EndSession, FailSession
 from holdfast.commands.view import Changes, Emitted, Purge, Reply, View
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.checkpoint import Checkpoint
@@ -33,7 +33,7 @@ from holdfast.domain.keys import Account
 from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, ID_CHARS_MAX, NAME_CHARS_MAX, SCOPE_BYTES_MAX, STATE_BYTES_MAX
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
-from holdfast.domain.session import ClientSession, Session, SessionProfile
+from holdfast.domain.session import ClientSession, EndReason, Session, SessionProfile
 from holdfast.engine.batch import LOAD_ROUNDS_MAX, Outcome
 from holdfast.store.port import Conflict, Store
 from holdfast.testing.caller import Caller
@@ -737,12 +737,14 @@ class StoreConformance:
         assert not second.is_replay
         assert second.body["id"] != first.body["id"]
 
-    def test_a_refusal_is_decided_anew_under_the_same_key(self, caller: Caller, clock: FakeClock) -> None:
-        caller.accepted(start(exclusive=True))
+    def test_a_refusal_is_decided_anew_under_the_same_key(self, caller: Caller) -> None:
+        holder = caller.accepted(start(exclusive=True)).body
         newcomer = start(holder_id="holder-2", exclusive=True)
         assert codes(caller.do(newcomer, key="key-0001")) == "lease_held"
-        caller.accepted(start(exclusive=False))
-        assert codes(caller.do(start(holder_id="holder-2"), key="key-0002")) is None
+        caller.accepted(EndSession(holder["id"], holder["fencing_token"], EndReason.COMPLETED))
+        first = caller.accepted(newcomer, key="key-0001")
+        assert (first.is_replay, first.body["outcome"]) == (False, "created")
+        assert caller.accepted(newcomer, key="key-0001").body == first.body
 
     def test_a_secret_is_not_kept_for_a_repeat(self, store: Store, caller: Caller) -> None:
         command = CreateKey("ci", KeyScope.AGENT, None, bytes(32))

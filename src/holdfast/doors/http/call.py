@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from holdfast.commands.bodies import Body
 from holdfast.commands.command import Command
 from holdfast.commands.view import Idempotency, Reply
@@ -10,7 +12,7 @@ from holdfast.doors.http.problems import HttpProblem
 from holdfast.engine.core import Core
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A request, decoded and authenticated.
 
     ids: the ids in the path, in order. body, query: the route's records. revision: of `If-Match`, where given.
