@@ -104,6 +104,7 @@ def key_body(key: ApiKey) -> Body:
         "account_id": key.account_id,
         "name": key.name,
         "scope": str(key.scope),
+        "scopes": [str(key.scope)],
         "created_at_ms": key.created_at_ms,
         "created_by": key.created_by,
         "revoked_at_ms": key.revoked_at_ms,

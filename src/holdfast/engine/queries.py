@@ -17,7 +17,7 @@ from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import Event
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.lifecycle import LIVE, phase, settle
-from holdfast.domain.limits import LIVENESS_SCAN_ROWS_MAX
+from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
 from holdfast.domain.liveness import Liveness, liveness
 from holdfast.domain.service_time import Moment, moment
 from holdfast.domain.session import Session, SessionProfile, identity
@@ -105,7 +105,7 @@ def sessions(store: Store, request: ListRequest, *, alive: Liveness | None) -> P
         return Page(items, None if page.is_last else page.rows[-1][0][0], page.total)
     items, after, examined = [], request.after, 0
     while True:
-        page = store.page(request._replace(after=after))
+        page = store.page(request._replace(after=after, limit=LIST_LIMIT_MAX))
         for row, profile in page.rows:
             assert isinstance(row, Session)
             assert isinstance(profile, SessionProfile)

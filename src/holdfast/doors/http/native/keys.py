@@ -2,9 +2,12 @@
 
 import os
 import re
+from typing import Annotated
+
+import msgspec
 
 from holdfast.commands.keys import KEY_LIST, CreateKey, RevokeKey
-from holdfast.domain.actor import KeyScope
+from holdfast.domain.actor import RANK, KeyScope
 from holdfast.domain.audit import AuditAction
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId, KeyId
@@ -17,9 +20,10 @@ from holdfast.engine import queries
 
 
 class KeyBody(Record):
-    """`POST /v1/keys`."""
+    """`POST /v1/keys`. `scopes`: the widest counts, since each includes the narrower ones."""
 
     name: Name = "unnamed"
+    scopes: Annotated[list[KeyScope], msgspec.Meta(min_length=1, max_length=4)] | None = None
     scope: KeyScope = KeyScope.AGENT
     account_id: Id | None = None
 
@@ -47,7 +51,8 @@ async def create(call: Call) -> Answer:
     if body.account_id is not None and ACCOUNT_ID.fullmatch(body.account_id) is None:
         raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("account_id", "must be 1–64 of A–Z a–z 0–9 . _ -"),))
     account_id = None if body.account_id is None else AccountId(body.account_id)
-    return answered(await call.execute(CreateKey(body.name, body.scope, account_id, os.urandom(KEY_ENTROPY_BYTES))))
+    scope = max(body.scopes, key=RANK.__getitem__) if body.scopes else body.scope
+    return answered(await call.execute(CreateKey(body.name, scope, account_id, os.urandom(KEY_ENTROPY_BYTES))))
 
 
 async def revoke(call: Call) -> Answer:
