@@ -22,7 +22,7 @@ from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor, KeyScope, require
 from holdfast.domain.audit import AuditAction
-from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
+from holdfast.domain.errors import Action, Code, FieldError, Identity, Refusal, WayOut
 from holdfast.domain.events import Data, EventType, Happening, Rule
 from holdfast.domain.fencing import check_token, require_token
 from holdfast.domain.ids import AccountId, SessionId
@@ -250,39 +250,14 @@ class StartSession(NamedTuple):
         is_own = scope == own_scope(session_id)
         before = unused(account_id, scope) if is_own else find_scope(view, account_id, scope)
         row = acquire(before, is_exclusive=is_exclusive, token_floor=view.service.token_floor)
-        due_ms = view.now.service_ms + policy.lease_ms
-        session = Session(
-            id=session_id,
+        session = lifecycle.begin(
+            Identity(scope, self.agent, self.holder_id),
+            session_id=session_id,
             account_id=account_id,
-            scope=scope,
-            held_scope=scope,
-            exclusive=is_exclusive,
+            policy=policy,
+            is_exclusive=is_exclusive,
             fencing_token=row.last_token,
-            revision=1,
-            status=Status.ACTIVE,
-            failed_by=None,
-            end_reason=None,
-            status_reason=None,
-            agent=self.agent,
-            holder_id=self.holder_id,
-            on_lapse=policy.on_lapse,
-            lease_ms=policy.lease_ms,
-            heartbeat_interval_ms=policy.heartbeat_interval_ms,
-            heartbeat_jitter_ms=policy.heartbeat_jitter_ms,
-            grace_ms=policy.grace_ms,
-            fail_after_ms=policy.fail_after_ms,
-            due_ms=due_ms,
-            check_due_ms=due_ms,
-            status_at_ms=view.now.wall_ms,
-            last_heartbeat_at_ms=view.now.wall_ms,
-            wake_pending_at_ms=None,
-            progress=None,
-            activity=None,
-            status_note=None,
-            stop_reason=None,
-            checkpoint_count=0,
-            taken_over_by=None,
-            archived_at_ms=None,
+            now=view.now,
         )
         profile = new_profile(view, session_id, preset=policy.preset, about=self.about)._replace(
             client_session_id=self.client_session_id, took_over_from=took_over_from
@@ -382,38 +357,12 @@ class ReportSession(NamedTuple):
         if known is not None:
             return self._known(view, known)
         session_id = SessionId(view.mint("sess"))
-        session = Session(
-            id=session_id,
+        session = lifecycle.report(
+            Identity(self.scope or own_scope(session_id), self.agent, self.holder_id),
+            session_id=session_id,
             account_id=view.actor.account_id,
-            scope=self.scope or own_scope(session_id),
-            held_scope=None,
-            exclusive=False,
-            fencing_token=None,
-            revision=1,
-            status=Status.ENDED,
-            failed_by=None,
             end_reason=self.end_reason,
-            status_reason=None,
-            agent=self.agent,
-            holder_id=self.holder_id,
-            on_lapse=INTERACTIVE.on_lapse,
-            lease_ms=INTERACTIVE.lease_ms,
-            heartbeat_interval_ms=None,
-            heartbeat_jitter_ms=0,
-            grace_ms=0,
-            fail_after_ms=None,
-            due_ms=None,
-            check_due_ms=None,
-            status_at_ms=self.ended_at_ms,
-            last_heartbeat_at_ms=self.ended_at_ms,
-            wake_pending_at_ms=None,
-            progress=None,
-            activity=None,
-            status_note=None,
-            stop_reason=None,
-            checkpoint_count=0,
-            taken_over_by=None,
-            archived_at_ms=None,
+            ended_at_ms=self.ended_at_ms,
         )
         profile = new_profile(view, session_id, preset=INTERACTIVE.preset, about=self.about)._replace(
             client_session_id=self.client_session_id,

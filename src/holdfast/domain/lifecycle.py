@@ -14,11 +14,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, assert_never
 
-from holdfast.domain.errors import Action, Code, Refusal, WayOut
+from holdfast.domain.errors import Action, Code, Identity, Refusal, WayOut
 from holdfast.domain.events import Data, EventType, Happening, Rule
-from holdfast.domain.ids import SessionId
+from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.limits import ABANDON_AFTER_MS, BEAT_SPACING_MS
-from holdfast.domain.policy import OnLapse
+from holdfast.domain.policy import INTERACTIVE, OnLapse, Policy
 from holdfast.domain.scope import Scope, has_later_rival
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import EndReason, FailedBy, Session, Status, identity
@@ -196,6 +196,70 @@ def phase(session: Session) -> Phase:
 
 
 _PHASE_OF_STATUS: Final = {status: Phase(status.value) for status in Status if status != Status.FAILED}
+
+
+def begin(
+    identity: Identity,
+    *,
+    session_id: SessionId,
+    account_id: AccountId,
+    policy: Policy,
+    is_exclusive: bool,
+    fencing_token: int,
+    now: Moment,
+) -> Session:
+    """A session that begins now, with a full lease."""
+    due_ms = now.service_ms + policy.lease_ms
+    return Session(
+        id=session_id,
+        account_id=account_id,
+        scope=identity.scope,
+        held_scope=identity.scope,
+        exclusive=is_exclusive,
+        fencing_token=fencing_token,
+        revision=1,
+        status=Status.ACTIVE,
+        failed_by=None,
+        end_reason=None,
+        status_reason=None,
+        agent=identity.agent,
+        holder_id=identity.holder_id,
+        on_lapse=policy.on_lapse,
+        lease_ms=policy.lease_ms,
+        heartbeat_interval_ms=policy.heartbeat_interval_ms,
+        heartbeat_jitter_ms=policy.heartbeat_jitter_ms,
+        grace_ms=policy.grace_ms,
+        fail_after_ms=policy.fail_after_ms,
+        due_ms=due_ms,
+        check_due_ms=due_ms,
+        status_at_ms=now.wall_ms,
+        last_heartbeat_at_ms=now.wall_ms,
+        wake_pending_at_ms=None,
+        progress=None,
+        activity=None,
+        status_note=None,
+        stop_reason=None,
+        checkpoint_count=0,
+        taken_over_by=None,
+        archived_at_ms=None,
+    )
+
+
+def report(
+    identity: Identity, *, session_id: SessionId, account_id: AccountId, end_reason: EndReason, ended_at_ms: int
+) -> Session:
+    """A session that ran while nobody listened: over, never a holder, without a lease or a token."""
+    begun = begin(
+        identity,
+        session_id=session_id,
+        account_id=account_id,
+        policy=INTERACTIVE,
+        is_exclusive=False,
+        fencing_token=0,
+        now=Moment(service_ms=0, wall_ms=ended_at_ms),
+    )
+    ended = _entered(begun, Phase.ENDED, since_due_ms=0, at_ms=ended_at_ms)
+    return ended._replace(revision=1, fencing_token=None, end_reason=end_reason)
 
 
 def settle(session: Session, *, now: Moment) -> Changed:
