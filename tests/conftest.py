@@ -1,6 +1,7 @@
 """Fixtures for every test: databases of both kinds, empty and of the test's own."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,10 @@ class WorkerNode(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever starts the tests in the background of a script has them ignore SIGINT, and every process that they start
+    # would inherit that: an interrupt typed in a test's own terminal would go unheard.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
     if worker_input is None:
         config.stash[run_key] = Run()

@@ -85,6 +85,7 @@ QUESTIONS: Final = given(
 @example("stalled", "patch what is known", 0, True, True)
 @example("parked", "resume", ABANDON_AFTER_MS, True, True)
 @example("abandoned", "start 0", 0, True, True)
+@example("abandoned", "report", 0, False, False)
 def test_a_sweep_just_before_changes_nothing(
     state: str, name: str, silence_ms: int, is_exclusive: bool, has_token: bool
 ) -> None:

@@ -45,8 +45,8 @@ def reply_before_commit() -> None:
         return taken[1]
 
     def deliver_rest(engine: Any, waiting: list[Any], outcomes: list[Any]) -> None:
-        left = [pair for pair in zip(waiting, outcomes, strict=True) if not pair[0].future.done()]
-        deliver(engine, [pair[0] for pair in left], [pair[1] for pair in left])
+        left = [(each, outcome) for each, outcome in zip(waiting, outcomes, strict=True) if not each[1].done()]
+        deliver(engine, [each for each, _ in left], [outcome for _, outcome in left])
 
     def reply() -> None:
         if taken and len(taken[1]) == len(decided):

@@ -220,8 +220,9 @@ def working(holders: list[Holder]) -> Iterator[None]:
         yield
     finally:
         rest.set()
+        deadline = time.monotonic() + REST_SECONDS_MAX
         for thread in threads:
-            thread.join(REST_SECONDS_MAX)
+            thread.join(max(0.0, deadline - time.monotonic()))
         assert not any(thread.is_alive() for thread in threads), "a holder waits for an answer that does not come"
 
 

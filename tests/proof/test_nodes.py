@@ -74,7 +74,7 @@ def test_one_key_used_on_both_nodes_at_once_has_one_effect_and_one_answer(nodes:
         _said_on_both(nodes, f"{path}/end", signed, key=f"end-{number:04}")
         taking = {"holder_id": "second", "reason": "it is silent"}
         _said_on_both(nodes, f"/v1/sessions/{old['id']}/takeover", taking, key=f"take-{number:04}")
-    counted = dict(database.read(nodes.database_url, "select type, count(*) from event group by type"))
+    counted: dict[str, int] = dict(database.read(nodes.database_url, "select type, count(*) from event group by type"))
     told = ("session.started", "session.ended", "session.taken_over")
     assert [counted[event_type] for event_type in told] == [3 * ROUNDS, ROUNDS, ROUNDS]
 

@@ -1,5 +1,6 @@
 """Many clients that want the same thing at the same moment, of one server and of two on one database."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +16,11 @@ from tests.support.postgres import PostgresServer
 from tests.support.server import Server, eventually
 
 RACERS = 8
-ROUNDS = 40
+ROUNDS = 50
+ROUNDS_WITH_OLD_TOKEN = 4
+PARTS = int(os.environ.get("HOLDFAST_PROOF_CYCLES", "200")) // 10
+"""How many times fifty rounds the long test has."""
+
 ROUNDS_FROM_BEFORE = 10
 """Rounds in which everybody asks from before the lapse on, so that the race is for the very moment."""
 
@@ -62,7 +67,17 @@ def arena(stadium: Arena, request: pytest.FixtureRequest) -> Arena:
 
 
 def test_one_of_many_racing_takeovers_of_a_lapsed_session_wins(arena: Arena) -> None:
-    lapsed = [_started(arena, f"{arena.name}-{number}", policy=STRICT) for number in range(ROUNDS)]
+    _race_for_lapsed_sessions(arena, rounds=ROUNDS)
+
+
+@pytest.mark.proof
+def test_one_of_many_racing_takeovers_wins_again_and_again(arena: Arena) -> None:
+    for part in range(PARTS):
+        _race_for_lapsed_sessions(arena._replace(name=f"{arena.name}-{part}"), rounds=ROUNDS)
+
+
+def _race_for_lapsed_sessions(arena: Arena, *, rounds: int) -> None:
+    lapsed = [_started(arena, f"{arena.name}-{number}", policy=STRICT) for number in range(rounds)]
     eventually(lambda: all(arena.judge.session(each["id"])["liveness"] == "lapsed" for each in lapsed))
     together = []
     for number, old in enumerate(lapsed):
@@ -70,9 +85,9 @@ def test_one_of_many_racing_takeovers_of_a_lapsed_session_wins(arena: Arena) -> 
         together.append(in_flight_together(runs))
         winner = _only_winner(runs)
         _assert_succeeds(arena, old, winner)
-        if number < 4:
+        if number < ROUNDS_WITH_OLD_TOKEN:
             _assert_old_token_is_useless(arena, old, winner)
-    print(f"{ROUNDS} rounds of {RACERS}, at least {min(together)} at once; 95 % bound {bound_95(ROUNDS)} per round")
+    print(f"{rounds} rounds of {RACERS}, at least {min(together)} at once; 95 % bound {bound_95(rounds)} per round")
     assert max(together) > 1
 
 
@@ -107,13 +122,17 @@ def test_of_takeovers_and_the_old_holders_beat_exactly_one_succeeds(arena: Arena
     beats = 0
     for old in lapsed:
         takers = [partial(_take_over, client, old, as_=racer) for racer, client in enumerate(arena.clients[1:])]
-        runs = race([partial(_beat, arena.clients[0], old), *takers])
-        holders = [run.answer for run in runs if run.answer.status < 300]
-        assert len(holders) == 1, [run.answer for run in runs]
-        beats += holders[0] is runs[0].answer
-        if holders[0] is not runs[0].answer:
-            assert runs[0].answer.code == "session_taken_over", runs[0].answer
-        assert _holders(arena, old["scope"]) == [holders[0].body.get("id", old["id"])]
+        beat, *taken = [run.answer for run in race([partial(_beat, arena.clients[0], old), *takers])]
+        winners = [answer.body for answer in taken if answer.status == 201]
+        if beat.status == 200 and winners:
+            # On a machine that stood still for a second, the lease that the beat renewed is over again.
+            assert winners[0]["started_at"] >= beat.body["lease_expires_at"]
+        elif beat.status != 200:
+            assert beat.code == "session_taken_over", beat
+        beats += beat.status == 200
+        assert len(winners) <= 1, taken
+        assert winners or beat.status == 200, (beat, taken)
+        assert _holders(arena, old["scope"]) == [winners[0]["id"] if winners else old["id"]]
     print(f"the beat won {beats} of {len(lapsed)} races")
 
 

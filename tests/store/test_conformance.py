@@ -1,14 +1,19 @@
 """Every store of ours keeps to the port: the same suite that we ship, on each of them."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import psycopg
 import pytest
 
+from holdfast.commands.rows import key_of
+from holdfast.domain.session import Session
+from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
 from holdfast.store.sqlite import SqliteStore
-from holdfast.testing.conformance import StoreConformance, StoreFactory
+from holdfast.testing.conformance import StoreConformance, StoreFactory, changes, load, session_row, write
 from holdfast.testing.dicts import DictStore
 from tests.support.postgres import PostgresServer
 
@@ -24,6 +29,14 @@ class TestSqlite(StoreConformance):
     @pytest.fixture
     def store_factory(self, tmp_path: Path) -> StoreFactory:
         return lambda clock: SqliteStore(tmp_path / "holdfast.db", clock=clock)
+
+    def test_what_another_connection_wrote_is_loaded(self, store: Store, tmp_path: Path) -> None:
+        row = session_row("s1", activity="ours")
+        write(store, changes(inserts=[row]))
+        assert load(store, key_of(row)).get(Session, "s1") == row
+        with closing(apsw.Connection(str(tmp_path / "holdfast.db"))) as behind:
+            behind.execute("update session set activity = 'theirs'")
+        assert load(store, key_of(row)).get(Session, "s1") == row._replace(activity="theirs")
 
 
 class TestPostgres(StoreConformance):

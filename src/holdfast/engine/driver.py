@@ -149,6 +149,14 @@ class Engine:
         self._work.set()
 
     def _serve(self) -> None:
+        try:
+            self._serve_batches()
+        finally:
+            if not self._is_stopping:
+                # A server without its writer must not look as if it took commands.
+                self._break()
+
+    def _serve_batches(self) -> None:
         while not (self._is_stopping and not self._waiting):
             self._work.wait()
             self._work.clear()
