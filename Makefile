@@ -32,7 +32,7 @@ test-integrations: dev ## run the tests that drive other projects' packages
 	else echo "There is no tests/integrations yet."; fi
 
 proof: dev ## run the long tests
-	@exec $(PYTEST) -m proof $(ARGS)
+	@exec $(PYTEST) -m proof -o faulthandler_timeout=0 $(ARGS)
 
 bench: dev ## measure
 	@exec $(VENV)/python -m bench $(ARGS)

@@ -25,10 +25,11 @@ class WorkerNode(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Whoever starts the tests in the background of a script has them ignore SIGINT, and every process that they start
-    # would inherit that: an interrupt typed in a test's own terminal would go unheard.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Whoever starts the tests in the background of a script has them ignore these, and every process that they start
+    # would inherit that: what is typed in a test's own terminal would go unheard.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
     worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
     if worker_input is None:
         config.stash[run_key] = Run()
