@@ -36,12 +36,13 @@ PAGE_BYTES = 1_024
 """A beat dirties one page, and every dirty page is written whole to the log at each commit. Rows are a few hundred
 bytes, so small pages write a quarter of what SQLite's usual 4 KiB do; with random beats that is most of a commit."""
 
-SESSIONS_REMEMBERED_MAX = 32_768
-"""Rows of sessions that are remembered, at about 1.3 KB each; past that all are forgotten, and read anew."""
+SESSIONS_REMEMBERED_MAX = 131_072
+"""Rows of sessions that are remembered, at about 1.3 KB each: as many as a node has beating, in 170 MB at most.
+Past that all are forgotten, and read anew."""
 
-LOG_PAGES = 32_768
-"""How long the log grows before it is copied into the database: 32 MiB. A page that was written many times meanwhile is
-copied once."""
+LOG_PAGES = 8_192
+"""How long the log grows before it is copied into the database: 8 MiB. A page that was written many times meanwhile is
+copied once; but whoever commits then waits for all of it, and 32 MiB took 40 ms."""
 
 PRAGMAS = (
     f"pragma page_size = {PAGE_BYTES}",
