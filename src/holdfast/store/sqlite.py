@@ -40,15 +40,15 @@ SESSIONS_REMEMBERED_MAX = 131_072
 """Rows of sessions that are remembered, at about 1.3 KB each: as many as a node has beating, in 170 MB at most.
 Past that all are forgotten, and read anew."""
 
-LOG_PAGES = 8_192
-"""How long the log grows before it is copied into the database: 8 MiB. A page that was written many times meanwhile is
-copied once; but whoever commits then waits for all of it, and 32 MiB took 40 ms."""
+LOG_PAGES = 131_072
+"""How long the log grows before it is copied into the database: 128 MiB. A page that was written many times meanwhile is
+copied once, and whoever commits then waits for the copying: tens of milliseconds, so it had better be rare."""
 
 PRAGMAS = (
     f"pragma page_size = {PAGE_BYTES}",
     "pragma journal_mode = wal",
     f"pragma wal_autocheckpoint = {LOG_PAGES}",
-    f"pragma journal_size_limit = {2 * LOG_PAGES * PAGE_BYTES}",
+    f"pragma journal_size_limit = {LOG_PAGES * PAGE_BYTES}",
     "pragma synchronous = full",
     "pragma foreign_keys = on",
     "pragma cache_size = -65536",
