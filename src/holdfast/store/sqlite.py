@@ -41,8 +41,8 @@ SESSIONS_REMEMBERED_MAX = 131_072
 Past that all are forgotten, and read anew."""
 
 LOG_PAGES = 131_072
-"""How long the log grows before it is copied into the database: 128 MiB. A page that was written many times meanwhile is
-copied once, and whoever commits then waits for the copying: tens of milliseconds, so it had better be rare."""
+"""How long the log grows before it is copied into the database: 128 MiB. A page that was written many times meanwhile
+is copied once, and whoever commits then waits for the copying: tens of milliseconds, so it had better be rare."""
 
 PRAGMAS = (
     f"pragma page_size = {PAGE_BYTES}",
