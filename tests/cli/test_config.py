@@ -102,13 +102,13 @@ def test_what_clients_tests_and_kubernetes_put_into_the_environment_is_ignored(t
 @pytest.mark.parametrize(
     ("given", "path"),
     [
-        ("sqlite:///team.db", "/work/dir/team.db"),
-        ("sqlite:///data/team.db", "/work/dir/data/team.db"),
+        ("sqlite:///team.db", "/srv/dir/team.db"),
+        ("sqlite:///data/team.db", "/srv/dir/data/team.db"),
         ("sqlite:////var/lib/team.db", "/var/lib/team.db"),
     ],
 )
 def test_a_sqlite_url_names_one_file_wherever_it_is_read_from(given: str, path: str) -> None:
-    settings = load({"database_url": given}, {}, Path("/work/dir")).settings
+    settings = load({"database_url": given}, {}, Path("/srv/dir")).settings
     assert settings.database_url == f"sqlite:///{path}"
     assert sqlite_path(settings.database_url) == Path(path)
 

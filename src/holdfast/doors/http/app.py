@@ -18,7 +18,7 @@ import rfc8785
 from holdfast.commands.view import Idempotency
 from holdfast.domain.actor import Actor, KeyScope, may
 from holdfast.domain.errors import Code, FieldError, Refusal
-from holdfast.domain.ids import AccountId
+from holdfast.domain.ids import AccountId, KeyId
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
 from holdfast.doors.http.call import Answer, Call, revision_of
@@ -160,7 +160,7 @@ class HttpApp:
                 return
 
 
-_ANYBODY = Actor(AccountId(""), "", KeyScope.READ)  # type: ignore[arg-type]
+_ANYBODY = Actor(AccountId(""), KeyId(""), KeyScope.READ)
 
 
 async def _send(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> None:
