@@ -1,13 +1,17 @@
 """Wiring: the one place that knows which store, which doors and which threads make a server."""
 
+import asyncio
 import gc
 import json
 import logging
 import os
+import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from holdfast import __version__
 from holdfast.client.credentials import CredentialsInvalid, save_key
@@ -15,7 +19,7 @@ from holdfast.client.directories import config_directory
 from holdfast.commands.command import Command, Envelope
 from holdfast.commands.keys import CreateKey, OpenAccount
 from holdfast.commands.view import Reply
-from holdfast.config import LogFormat, Settings, is_loopback, sqlite_path, without_password
+from holdfast.config import LogFormat, Settings, WriterKind, is_loopback, sqlite_path, without_password
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, KeyId, Mint
@@ -23,11 +27,14 @@ from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.domain.times import rfc3339
 from holdfast.doors.http.app import HttpApp
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
-from holdfast.engine.batch import run_batch
+from holdfast.engine.batch import Outcome, run_batch
 from holdfast.engine.core import Core, has_keys
 from holdfast.engine.driver import Engine, QueueLimits
+from holdfast.engine.process import ProcessEngine, Writer, ask, die_with_server, frame, receive
 from holdfast.engine.sweeper import Sweeper
-from holdfast.store.port import SchemaMismatch, Store, StoreInUse, StoreUnavailable
+from holdfast.engine.thread import ThreadEngine
+from holdfast.store.clock import MachineClock
+from holdfast.store.port import Reader, SchemaMismatch, Store, StoreInUse, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -42,114 +49,230 @@ FIRST_START = Actor(DEFAULT_ACCOUNT, KeyId("key_first_start"), KeyScope.ADMIN)
 
 
 class Parts(NamedTuple):
-    """A server that is wired and not yet started, and how to stop what it started."""
+    """A server that is wired and not yet started."""
 
     server: WireServer
-    store: Store
-    core: Core
     engine: Engine
-    sweeper: Sweeper
+
+
+class Base(NamedTuple):
+    """What a server stands on: committed rows, how to have something written before it runs, and its engine.
+
+    make_engine: takes what to call when the store must not be written to any more.
+    close: lets go of everything, once the engine has stopped or where it never ran.
+    """
+
+    readers: Reader
+    carry_out: Callable[[Envelope], Outcome]
+    make_engine: Callable[[Callable[[], None]], Engine]
+    close: Callable[[], None]
+
+
+class CannotOpen(Exception):
+    """The database cannot be opened; the message says why, and what to do."""
 
 
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit status: 0, or 1 with a line that says why."""
     _log_to_stderr(settings)
     try:
-        store = open_store(settings)
-    except (StoreInUse, SchemaMismatch, StoreUnavailable) as error:
+        base = open_base(settings)
+    except CannotOpen as error:
         return _failed(f"{error}")
-    except OSError as error:
-        return _failed(f"The database cannot be opened: {error}")
     try:
-        return _serve(settings, store)
+        return _serve(settings, base)
     except (PortTaken, AddressUnusable, ApplicationNotStarted) as error:
         return _failed(f"{error}")
     finally:
-        store.close()
+        base.close()
 
 
-def open_store(settings: Settings) -> Store:
+def open_base(settings: Settings) -> Base:
+    """Open the database. To be called before there are threads: the writer process is forked. Raises: CannotOpen."""
+    return _on_process(settings) if settings.writer == WriterKind.PROCESS else _on_thread(settings)
+
+
+def open_store(settings: Settings, *, server_pid: int | None = None) -> Store:
     """The store that the settings name. Raises: StoreInUse, SchemaMismatch, StoreUnavailable, OSError."""
     path = sqlite_path(settings.database_url)
     if path is not None:
         from holdfast.store.sqlite import SqliteStore
 
-        return SqliteStore(path)
+        return SqliteStore(path, server_pid=server_pid)
     from holdfast.store.postgres import PostgresStore
 
     return PostgresStore(settings.database_url)
 
 
-def build(settings: Settings, store: Store, *, on_ready: Callable[[WireServer], None]) -> Parts:
-    """Wire a server on an open store; it listens, and works once it runs. Raises: PortTaken, AddressUnusable."""
+def open_readers(settings: Settings) -> Reader:
+    """The committed rows of a database that the writer process has open. Raises: as `open_store`."""
+    path = sqlite_path(settings.database_url)
+    if path is None:
+        return open_store(settings)
+    from holdfast.store.sqlite import SqliteReaders
+
+    return SqliteReaders(path, clock=MachineClock())
+
+
+@contextmanager
+def _saying_why() -> Iterator[None]:
+    try:
+        yield
+    except (StoreInUse, SchemaMismatch, StoreUnavailable) as error:
+        raise CannotOpen(f"{error}") from error
+    except OSError as error:
+        raise CannotOpen(f"The database cannot be opened: {error}") from error
+
+
+def _on_thread(settings: Settings) -> Base:
+    """Everything in this process. Raises: CannotOpen."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    with _saying_why():
+        store = open_store(settings)
+    mint = Mint()
+    return Base(
+        store,
+        lambda envelope: run_batch(store, [envelope], mint=mint)[0],
+        lambda on_fatal: ThreadEngine(store, limits=QueueLimits(), on_fatal=on_fatal),
+        store.close,
+    )
+
+
+def _on_process(settings: Settings) -> Base:
+    """The writer in a process of its own, begun before anything here has a thread or a connection.
+
+    Raises: CannotOpen.
+    """
+    ours, theirs = socket.socketpair()
+    server_pid = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _end_process(_write(settings, theirs, server_pid=server_pid))
+    theirs.close()
+    try:
+        why_not = receive(ours)
+    except ConnectionError:
+        why_not = "The writer ended before it had opened the database; its log says why."
+    if why_not is not None:
+        os.waitpid(pid, 0)
+        raise CannotOpen(f"{why_not}")
+    with _saying_why():
+        readers = open_readers(settings)
+
+    def close() -> None:
+        ours.close()
+        readers.close()
+        os.waitpid(pid, 0)
+
+    return Base(
+        readers,
+        lambda envelope: ask(ours, envelope),
+        lambda on_fatal: ProcessEngine(ours, limits=QueueLimits(), on_fatal=on_fatal),
+        close,
+    )
+
+
+def _write(settings: Settings, connection: socket.socket, *, server_pid: int) -> int:
+    """The writer process: its exit status. It stops when the server does, and not before: signals are the server's."""
+    die_with_server(server_pid)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        with _saying_why():
+            store = open_store(settings, server_pid=server_pid)
+    except CannotOpen as error:
+        connection.sendall(frame(f"{error}"))
+        return 1
+    _collect_garbage_rarely()
+    writer = Writer(store, connection, batch_weight=QueueLimits().batch_weight)
+    try:
+        connection.sendall(frame(None))
+        writer.serve()
+    finally:
+        connection.close()
+        store.close()
+    return 1 if writer.is_broken else 0
+
+
+def _end_process(status: int) -> NoReturn:
+    """Leave a forked process without running what its parent has yet to do."""
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], None]) -> Parts:
+    """Wire a server; it listens, and works once it runs. Raises: PortTaken, AddressUnusable."""
 
     def on_fatal() -> None:
         # What the disk holds is no longer known; whoever supervises the server has to start it anew.
         server.should_exit = True
 
-    engine = Engine(store, limits=QueueLimits(), on_fatal=on_fatal)
-    sweeper = Sweeper(store, engine)
+    engine = base.make_engine(on_fatal)
+    sweeper = Sweeper(base.readers, engine)
     configured = {} if settings.bootstrap_key is None else {settings.bootstrap_key: KeyScope.ADMIN}
     core = Core(
-        store,
+        base.readers,
         engine,
         configured_keys=configured,
         trusts_everybody=settings.no_auth,
         opens_accounts=settings.accounts_autocreate,
     )
 
-    def on_start() -> None:
+    async def on_start() -> None:
         # First, because it may write the first key, and the store has one writer at a time.
         on_ready(server)
         engine.start()
         sweeper.start()
 
-    def on_stop() -> None:
-        sweeper.stop()
-        engine.stop()
+    async def on_stop() -> None:
+        # Not on the event loop, which the last pass may be waiting for.
+        await asyncio.to_thread(sweeper.stop)
+        await engine.stop()
         core.close()
 
     app = HttpApp(core, on_start=on_start, on_stop=on_stop, local_hosts_only=settings.no_auth)
     server = build_server(app, host=settings.host, port=settings.port)
     core.is_leaving = lambda: server.should_exit
-    return Parts(server, store, core, engine, sweeper)
+    return Parts(server, engine)
 
 
-def _serve(settings: Settings, store: Store) -> int:
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    needs_key = settings.bootstrap_key is None and not settings.no_auth and not has_keys(store)
+def _serve(settings: Settings, base: Base) -> int:
+    needs_key = settings.bootstrap_key is None and not settings.no_auth and not has_keys(base.readers)
     if needs_key and not is_loopback(settings.host):
         return _failed(
             f"{settings.host} can be reached from other machines, and no key is defined. Start once on localhost, "
             "which makes a key, or set HOLDFAST_BOOTSTRAP_KEY."
         )
-    _execute(store, OpenAccount(DEFAULT_ACCOUNT))
-    parts = build(settings, store, on_ready=lambda server: _greet(settings, store, server, needs_key=needs_key))
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    _execute(base, OpenAccount(DEFAULT_ACCOUNT))
+    parts = build(settings, base, on_ready=lambda server: _greet(settings, base, server, needs_key=needs_key))
+    _collect_garbage_rarely()
     parts.server.run()
     return 0 if not parts.engine.is_broken else 1
 
 
-def _execute(store: Store, command: Command) -> Reply:
+def _collect_garbage_rarely() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def _execute(base: Base, command: Command) -> Reply:
     """Carry out a command before the engine runs. Raises: Refusal."""
-    (outcome,) = run_batch(
-        store, [Envelope(command, FIRST_START, os.urandom(ENTROPY_BYTES), "first-start")], mint=Mint()
-    )
+    outcome = base.carry_out(Envelope(command, FIRST_START, os.urandom(ENTROPY_BYTES), "first-start"))
     if isinstance(outcome, Refusal):
         raise outcome
     return outcome
 
 
-def _greet(settings: Settings, store: Store, server: WireServer, *, needs_key: bool) -> None:
+def _greet(settings: Settings, base: Base, server: WireServer, *, needs_key: bool) -> None:
     """Tell whoever started the server where it is, by which key, and what to type next."""
     url = server.urls[0]
     lines = [f"Holdfast {__version__} on {without_password(settings.database_url)}"]
     if settings.no_auth:
         lines.append("WARNING: --no-auth is in force; everybody on this machine is the default account's operator.")
     elif needs_key:
-        lines += _first_key(store, url)
+        lines += _first_key(base, url)
     elif settings.bootstrap_key is not None:
         lines.append("Key: the one in HOLDFAST_BOOTSTRAP_KEY; set HOLDFAST_KEY to it for the command line.")
     lines.append(f"Ready on {url}")
@@ -157,11 +280,9 @@ def _greet(settings: Settings, store: Store, server: WireServer, *, needs_key: b
     sys.stdout.flush()
 
 
-def _first_key(store: Store, url: str) -> list[str]:
+def _first_key(base: Base, url: str) -> list[str]:
     """Make the first key, and keep it where the command line on this machine finds it."""
-    key = str(
-        _execute(store, CreateKey("first start", KeyScope.ADMIN, None, os.urandom(KEY_ENTROPY_BYTES))).body["key"]
-    )
+    key = str(_execute(base, CreateKey("first start", KeyScope.ADMIN, None, os.urandom(KEY_ENTROPY_BYTES))).body["key"])
     lines = [f"Key:   {key}", "       (admin; shown this once)"]
     try:
         path: Path = save_key(config_directory(os.environ), url, key)

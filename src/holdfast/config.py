@@ -6,6 +6,7 @@ over the defaults. `SETTINGS` is the one table; nothing is set that is not in it
 
 import difflib
 import ipaddress
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,13 @@ Given = str | int | bool | None
 """A value as somebody gave it: text from flags and files of variables, more from TOML."""
 
 
+class WriterKind(StrEnum):
+    """Where transactions are decided and committed: in a process of their own, or on a thread of the server's."""
+
+    PROCESS = "process"
+    THREAD = "thread"
+
+
 class LogLevel(StrEnum):
     """What is worth a line."""
 
@@ -82,6 +90,7 @@ class Settings:
     database_url: complete; a file's path in it is absolute. See `sqlite_path`.
     bootstrap_key: an admin key of the default account, never shown.
     no_auth: every request is the default account's operator; only ever true on a loopback address.
+    writer: by default a process, wherever one can be forked.
     """
 
     host: str
@@ -92,6 +101,7 @@ class Settings:
     log_level: LogLevel
     log_format: LogFormat
     accounts_autocreate: bool
+    writer: WriterKind
 
 
 class Loaded(NamedTuple):
@@ -395,6 +405,14 @@ def _read_log_format(text: str, _: Context) -> LogFormat:
     return LogFormat(_one_of(text, list(LogFormat)))
 
 
+def _read_writer(text: str, _: Context) -> WriterKind:
+    return WriterKind(_one_of(text, list(WriterKind)))
+
+
+def _find_writer(_: Context) -> str:
+    return WriterKind.PROCESS if hasattr(os, "fork") else WriterKind.THREAD
+
+
 def _one_of(text: str, choices: list[str]) -> str:
     if text.strip().lower() in choices:
         return text.strip().lower()
@@ -449,5 +467,6 @@ SETTINGS = (
     Setting("log_level", "debug, info, warning or error", _read_log_level, default=LogLevel.INFO),
     Setting("log_format", "text or json", _read_log_format, default=LogFormat.TEXT),
     Setting("accounts_autocreate", "make an account that an operator names", _read_switch, default=True),
+    Setting("writer", "process, or thread: one process less, and less speed", _read_writer, find_default=_find_writer),
 )
 """Everything that can be set."""

@@ -13,7 +13,8 @@ from holdfast.domain.actor import KeyScope
 from holdfast.domain.times import rfc3339
 from holdfast.doors.http.app import HttpApp
 from holdfast.engine.core import Core
-from holdfast.engine.driver import Engine, QueueLimits
+from holdfast.engine.driver import QueueLimits
+from holdfast.engine.thread import ThreadEngine
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
 from holdfast.store.sqlite import SqliteStore
@@ -108,7 +109,7 @@ class Server:
         self.store = store
         self.clock = clock
         self.caller = Caller(store, clock)
-        self.engine = Engine(store, limits=limits, on_fatal=lambda: None)
+        self.engine = ThreadEngine(store, limits=limits, on_fatal=lambda: None)
         self.core = Core(
             store,
             self.engine,
@@ -116,11 +117,14 @@ class Server:
             trusts_everybody=trusts_everybody,
             opens_accounts=opens_accounts,
         )
-        self.app = HttpApp(self.core, on_start=self.engine.start, on_stop=self._stop, local_hosts_only=trusts_everybody)
+        self.app = HttpApp(self.core, on_start=self._start, on_stop=self._stop, local_hosts_only=trusts_everybody)
         self.loop = asyncio.new_event_loop()
 
-    def _stop(self) -> None:
-        self.engine.stop()
+    async def _start(self) -> None:
+        self.engine.start()
+
+    async def _stop(self) -> None:
+        await self.engine.stop()
         self.core.close()
 
     @contextmanager

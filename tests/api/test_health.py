@@ -47,7 +47,7 @@ def test_a_server_that_takes_no_writes_is_not_ready(database_url: str) -> None:
     with Server(store, FakeClock()).running() as server:
         account = server.new_account()
         account.start()
-        server.engine.stop()
+        server.loop.run_until_complete(server.engine.stop())
         response = server.call("GET", "/health/ready")
         assert (response.told, response.headers["retry-after"]) == ((503, "not_ready"), "1")
         assert [server.call("GET", path).status for path in ("/health", "/health/live")] == [200, 200]
@@ -62,7 +62,7 @@ def test_readiness_is_asked_of_the_store_anew(sqlite_url: str, monkeypatch: pyte
     store = open_store(sqlite_url, FakeClock())
     with Server(store, FakeClock()).running() as server:
         assert server.call("GET", "/health/ready").status == 200
-        server.engine.stop()
+        server.loop.run_until_complete(server.engine.stop())
         assert server.call("GET", "/health/ready").status == 503
     store.close()
 

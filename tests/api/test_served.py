@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from holdfast.bootstrap import build, open_store
+from holdfast.bootstrap import build, open_base
 from holdfast.config import load
 from holdfast.doors.http.server import WireServer
 from tests.api.driver import Json
@@ -38,8 +38,9 @@ class Wire:
 @pytest.fixture
 def wire(database_url: str, tmp_path: Path) -> Iterator[Wire]:
     environ = {"HOLDFAST_DATABASE_URL": database_url, "HOLDFAST_PORT": "0", "HOLDFAST_BOOTSTRAP_KEY": KEY}
+    environ["HOLDFAST_WRITER"] = "thread"
     settings = load({}, environ, tmp_path).settings
-    store = open_store(settings)
+    base = open_base(settings)
     ready = threading.Event()
     served: list[WireServer] = []
 
@@ -47,7 +48,7 @@ def wire(database_url: str, tmp_path: Path) -> Iterator[Wire]:
         served.append(server)
         ready.set()
 
-    parts = build(settings, store, on_ready=on_ready)
+    parts = build(settings, base, on_ready=on_ready)
     thread = threading.Thread(target=parts.server.run, name="served")
     thread.start()
     try:
@@ -58,7 +59,7 @@ def wire(database_url: str, tmp_path: Path) -> Iterator[Wire]:
     finally:
         parts.server.should_exit = True
         thread.join(PATIENCE_SECONDS)
-        store.close()
+        base.close()
 
 
 def test_a_session_lives_and_ends_over_a_socket(wire: Wire) -> None:

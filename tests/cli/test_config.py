@@ -14,6 +14,7 @@ from holdfast.config import (
     LogLevel,
     SettingError,
     Settings,
+    WriterKind,
     is_loopback,
     load,
     parse_dotenv,
@@ -41,6 +42,7 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         log_level=LogLevel.INFO,
         log_format=LogFormat.TEXT,
         accounts_autocreate=True,
+        writer=WriterKind.PROCESS,
     )
     assert set(loaded.sources.values()) == {"default"}
 

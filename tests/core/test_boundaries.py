@@ -16,6 +16,7 @@ from holdfast.domain.errors import Code
 from holdfast.domain.ids import SessionId
 from holdfast.domain.limits import ABANDON_AFTER_MS, SECOND_MS
 from holdfast.domain.policy import CRANE, PolicyRequest
+from holdfast.domain.service_time import GAP_MS, TICK_MS
 from holdfast.testing.caller import SWEEPER
 from holdfast.testing.factories import FAIL_AFTER_MS, LEASE_MS, NEVER_FAILS, REVIVABLE, STRICT, start
 from tests.support.stores import World, events_of, profile_of, session_of, told
@@ -208,6 +209,19 @@ def test_beats_too_close_to_the_last_one_are_answered_and_not_written(
     dicts.caller.serve(1)
     dicts.caller.accepted(Heartbeat(session_id, token, "busy"))
     assert session_of(dicts.store, session_id).activity == "busy"
+
+
+def test_a_beat_is_written_where_service_time_stepped_back_behind_the_last_one(dicts: World) -> None:
+    session_id, token = begun(dicts)
+    dicts.caller.serve(SECOND_MS)
+    dicts.clock.advance(TICK_MS - 1)
+    dicts.caller.accepted(Heartbeat(session_id, token, progress=1))
+    before = session_of(dicts.store, session_id)
+    # The gap is counted from the last tick, which the last beat came after.
+    dicts.caller.stand_still(GAP_MS)
+    dicts.caller.accepted(Heartbeat(session_id, token, progress=2))
+    after = session_of(dicts.store, session_id)
+    assert (after.progress, after.due_ms) == (2, before.due_ms)
 
 
 def test_a_sweep_changes_nobody_who_beat_since_it_was_looked_for(dicts: World) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.domain.errors import FieldError
+from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import (
     FIELD_ERRORS_MAX,
     WHOLE_BODY,
@@ -163,6 +164,60 @@ values: st.SearchStrategy[Any] = st.recursive(
 @given(values, st.booleans())
 def test_every_storable_value_survives(value: object, is_escaped: bool) -> None:
     assert decode(json.dumps(value, ensure_ascii=is_escaped).encode()) == value
+
+
+def the_long_way(raw: bytes) -> object:
+    """What is made of bytes that are looked at closely, or the reason why nothing is."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(strict_json, "_plain_object", lambda _: None)
+        try:
+            return typed(decode(raw))
+        except MalformedJson as refused:
+            return refused.reason
+
+
+def the_usual_way(raw: bytes) -> object:
+    """The same, short flat objects the short way."""
+    try:
+        return typed(decode(raw))
+    except MalformedJson as refused:
+        return refused.reason
+
+
+def typed(value: object) -> object:
+    """A value that tells 1 from 1.0 and True."""
+    return repr(value)
+
+
+flat_texts = st.text('{}[]":,\\u0 \t\n\x01\x7fäaetrufalsn123.0-+eE', max_size=24)
+flat_members = st.lists(
+    st.tuples(
+        st.sampled_from(['"a"', '"b"', '"a:b"', '"ä"', '"\x7f"', '"\x1f"', '"\\u0061"', "a"]),
+        st.sampled_from(
+            [
+                *("1", "-0", "01", "1.0", "1e3", "9007199254740991", "9007199254740992", "-9007199254740992"),
+                *("18446744073709551616", "true", "null", "NaN", '"x"', '"x:y"', '"\x00"', "[]", "{}", '"', ""),
+            ]
+        ),
+    ),
+    max_size=4,
+)
+
+
+@given(
+    members=flat_members, space=st.sampled_from(["", " ", "\n", "\t", "\f", "\ufeff"]), rest=flat_texts | st.just("")
+)
+def test_a_flat_object_means_the_same_whichever_way_it_is_read(
+    members: list[tuple[str, str]], space: str, rest: str
+) -> None:
+    text = "{" + f",{space}".join(f"{name}:{space}{value}" for name, value in members) + "}" + rest
+    raw = (space + text).encode()
+    assert the_usual_way(raw) == the_long_way(raw)
+
+
+@given(st.binary(max_size=40).map(lambda middle: b'{"a":"' + middle + b'"}') | flat_texts.map(str.encode))
+def test_bytes_mean_the_same_whichever_way_they_are_read(raw: bytes) -> None:
+    assert the_usual_way(raw) == the_long_way(raw)
 
 
 @given(st.binary(max_size=60) | st.text('[]{}:,"\\u0dDeE8+-.19 ntf', max_size=60).map(str.encode))

@@ -14,7 +14,7 @@ from holdfast.commands.command import Envelope
 from holdfast.domain.ids import Mint
 from holdfast.domain.service_time import ServiceState
 from holdfast.doors.cli.main import main
-from holdfast.engine import batch, driver
+from holdfast.engine import batch, process
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresTransaction
 from holdfast.store.sqlite import SqliteTransaction
@@ -24,8 +24,8 @@ CLOCK_FILE = "wall-clock-offset"
 
 # As nothing in particular, because what follows puts other things in their places.
 _batch: Any = batch
-_driver: Any = driver
-_engine: Any = driver.Engine
+_process: Any = process
+_writer: Any = process.Writer
 _transaction_types: tuple[Any, ...] = (SqliteTransaction, PostgresTransaction)
 
 
@@ -33,41 +33,42 @@ def reply_before_commit() -> None:
     """A bug: everybody in a batch is answered, and then it is committed."""
     taken: list[Any] = []
     decided: list[Any] = []
-    decide_all, take, deliver = _batch._decide_all, _engine._take, _engine._deliver
+    decide_all, take, answer = _batch._decide_all, _writer._take, _writer.answer
 
     def decide_all_and_keep(envelopes: Sequence[Envelope], view: Any) -> Any:
         outcomes, missing = decide_all(envelopes, view)
         decided[:] = outcomes
         return outcomes, missing
 
-    def take_and_keep(engine: Any) -> Any:
-        taken[:] = [engine, take(engine)]
+    def take_and_keep(writer: Any) -> Any:
+        taken[:] = [writer, take(writer)]
         return taken[1]
 
-    def deliver_rest(engine: Any, waiting: list[Any], outcomes: list[Any]) -> None:
-        left = [(each, outcome) for each, outcome in zip(waiting, outcomes, strict=True) if not each[1].done()]
-        deliver(engine, [each for each, _ in left], [outcome for _, outcome in left])
+    def answer_unless_done(writer: Any, outcomes: list[Any]) -> None:
+        if taken:
+            answer(writer, outcomes)
 
     def reply() -> None:
         if taken and len(taken[1]) == len(decided):
-            deliver_rest(taken[0], taken[1], list(decided))
+            answer(taken[0], list(decided))
+            taken.clear()
         time.sleep(LATE_SECONDS)
 
     _batch._decide_all = decide_all_and_keep
-    _engine._take = take_and_keep
-    _engine._deliver = deliver_rest
+    _writer._take = take_and_keep
+    _writer.answer = answer_unless_done
     _before_commit(reply)
 
 
 def forget_keys() -> None:
     """A bug: an idempotency key is not looked at. Answers come late, so that many are sent again."""
     reply_late()
-    run_batch = _driver.run_batch
+    run_batch = _process.run_batch
 
     def run_batch_without_keys(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
         return run_batch(store, [envelope._replace(idempotency=None) for envelope in envelopes], mint=mint)
 
-    _driver.run_batch = run_batch_without_keys
+    _process.run_batch = run_batch_without_keys
 
 
 def count_every_gap() -> None:
@@ -81,14 +82,14 @@ def count_every_gap() -> None:
 
 def reply_late() -> None:
     """No bug: between a commit and its answers there is time to die."""
-    run_batch = _driver.run_batch
+    run_batch = _process.run_batch
 
     def run_batch_slowly(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
         outcomes = run_batch(store, envelopes, mint=mint)
         time.sleep(LATE_SECONDS)
         return outcomes
 
-    _driver.run_batch = run_batch_slowly
+    _process.run_batch = run_batch_slowly
 
 
 def commit_late() -> None:

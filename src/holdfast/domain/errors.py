@@ -5,7 +5,7 @@ is data as well, so that every door can put it in its own words. Each door maps 
 """
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Code(StrEnum):
@@ -146,3 +146,17 @@ class Refusal(Exception):
         self.ways_out = ways_out
         self.errors = errors
         self.retry_after_ms = retry_after_ms
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is otherwise made anew from its message alone when it passes between processes.
+        return _refusal, (self.code, self.ways_out, self.errors, self.retry_after_ms, self.data)
+
+
+def _refusal(
+    code: Code,
+    ways_out: tuple[WayOut, ...],
+    errors: tuple[FieldError, ...],
+    retry_after_ms: int | None,
+    data: dict[str, Datum],
+) -> Refusal:
+    return Refusal(code, ways_out=ways_out, errors=errors, retry_after_ms=retry_after_ms, **data)

@@ -458,7 +458,9 @@ def beat_in_time(session: Session, *, now: Moment, told: Mapping[str, Any]) -> S
         return None
     since_last_ms = now.service_ms + session.lease_ms - due_ms
     interval_ms = session.heartbeat_interval_ms
-    if since_last_ms < BEAT_SPACING_MS and (interval_ms is None or since_last_ms < interval_ms // 3):
+    spacing_ms = BEAT_SPACING_MS if interval_ms is None else min(BEAT_SPACING_MS, interval_ms // 3)
+    # Less than none where service time stepped back: how long it really was is not known, so the beat is written.
+    if 0 <= since_last_ms < spacing_ms:
         return session
     return _renewed(session, now=now, told=told)
 

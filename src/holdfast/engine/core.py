@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -17,7 +17,7 @@ from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
 from holdfast.domain.keys import Account, ApiKey, is_well_formed, secret_sha256
 from holdfast.engine.driver import Engine
 from holdfast.store.pool import READERS_MAX
-from holdfast.store.port import Store, StoreUnavailable
+from holdfast.store.port import Reader, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Core:
 
     def __init__(
         self,
-        store: Store,
+        store: Reader,
         engine: Engine,
         *,
         configured_keys: Mapping[str, KeyScope],
@@ -91,7 +91,7 @@ class Core:
         self._accounts = {DEFAULT_ACCOUNT}
         self.is_leaving: Callable[[], bool] = lambda: False
 
-    async def execute(
+    def execute(
         self,
         command: Command,
         actor: Actor,
@@ -101,14 +101,14 @@ class Core:
         is_beat: bool = False,
         weight: int = 1,
         size_bytes: int = 0,
-    ) -> Reply:
-        """Carry out a command; on return it is durable. Raises: Refusal."""
+    ) -> Awaitable[Reply]:
+        """Carry out a command; when the reply is there, it is durable. Raises: Refusal."""
         entropy = self.random.take(ENTROPY_BYTES)
-        return await self._engine.execute(
+        return self._engine.execute(
             Envelope(command, actor, entropy, correlation_id, idempotency, is_beat, weight, size_bytes)
         )
 
-    async def read(self, query: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(self, query: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Answer a question from committed rows. Raises: Refusal."""
         loop = asyncio.get_running_loop()
         try:
@@ -181,12 +181,12 @@ class Core:
         self._readers.shutdown(wait=True, cancel_futures=True)
 
 
-def has_keys(store: Store) -> bool:
+def has_keys(store: Reader) -> bool:
     """Whether any key was ever made in this database."""
     return bool(store.find(Members(NEWEST_KEY, ())))
 
 
-def _actor_of(store: Store, key: str) -> Actor | None:
+def _actor_of(store: Reader, key: str) -> Actor | None:
     for found in store.find(Members(KEYS_BY_SECRET, (secret_sha256(key),))):
         assert isinstance(found, ApiKey)
         if found.revoked_at_ms is None:
@@ -194,5 +194,5 @@ def _actor_of(store: Store, key: str) -> Actor | None:
     return None
 
 
-def _has_account(store: Store, account_id: AccountId) -> bool:
+def _has_account(store: Reader, account_id: AccountId) -> bool:
     return store.get(Key(Account, (account_id,))) is not None

@@ -21,7 +21,7 @@ from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
 from holdfast.domain.liveness import Liveness, liveness
 from holdfast.domain.service_time import Moment, moment
 from holdfast.domain.session import Session, SessionProfile, identity
-from holdfast.store.port import Store
+from holdfast.store.port import Reader
 
 _SESSION_COLUMNS = ("status", "agent", "scope")
 _PROFILE_COLUMNS = ("venture", "repo", "track", "project_id", "machine_id", "group_id", "parent_id")
@@ -71,13 +71,13 @@ class Page(NamedTuple):
     total: int | None
 
 
-def present(store: Store) -> Moment:
+def present(store: Reader) -> Moment:
     """The present as a reader sees it."""
     state, now_at_ms = store.service_clock()
     return moment(state, now_at_ms=now_at_ms)
 
 
-def find_session(store: Store, account_id: AccountId, session_id: SessionId) -> tuple[Session, SessionProfile]:
+def find_session(store: Reader, account_id: AccountId, session_id: SessionId) -> tuple[Session, SessionProfile]:
     """Both rows of a session. Raises: not_found."""
     session = store.get(session_key(session_id))
     profile = store.get(profile_key(session_id))
@@ -86,13 +86,13 @@ def find_session(store: Store, account_id: AccountId, session_id: SessionId) -> 
     return session, profile
 
 
-def session(store: Store, account_id: AccountId, session_id: SessionId) -> Body:
+def session(store: Reader, account_id: AccountId, session_id: SessionId) -> Body:
     """One session, as it is. Raises: not_found."""
     row, profile = find_session(store, account_id, session_id)
     return session_body(row, profile, now=present(store))
 
 
-def sessions(store: Store, request: ListRequest, *, alive: Liveness | None) -> Page:
+def sessions(store: Reader, request: ListRequest, *, alive: Liveness | None) -> Page:
     """A page of sessions, newest first.
 
     alive: only those of this liveness, which is computed: so at most a bounded number of rows is examined for a page,
@@ -122,7 +122,7 @@ def sessions(store: Store, request: ListRequest, *, alive: Liveness | None) -> P
             return Page(items, after, None)
 
 
-def checkpoints(store: Store, request: ListRequest, *, session_id: SessionId) -> Page:
+def checkpoints(store: Reader, request: ListRequest, *, session_id: SessionId) -> Page:
     """A page of a session's checkpoints, newest first. Raises: not_found."""
     find_session(store, request.account_id, session_id)
     page = store.page(request)
@@ -130,14 +130,14 @@ def checkpoints(store: Store, request: ListRequest, *, session_id: SessionId) ->
     return Page(items, None if page.is_last else items[-1]["number"], page.total)
 
 
-def keys(store: Store, request: ListRequest) -> Page:
+def keys(store: Reader, request: ListRequest) -> Page:
     """A page of keys, newest first, without the keys themselves."""
     page = store.page(request)
     items = [key_body(row) for (row,) in page.rows]  # type: ignore[arg-type]
     return Page(items, None if page.is_last else items[-1]["id"], page.total)
 
 
-def audit(store: Store, request: ListRequest) -> Page:
+def audit(store: Reader, request: ListRequest) -> Page:
     """A page of the audit, newest first."""
     page = store.page(request)
     records = [row for (row,) in page.rows if isinstance(row, AuditRecord)]
@@ -145,7 +145,7 @@ def audit(store: Store, request: ListRequest) -> Page:
     return Page(items, None if page.is_last else items[-1]["id"], page.total)
 
 
-def explain(store: Store, account_id: AccountId, session_id: SessionId) -> Body:
+def explain(store: Reader, account_id: AccountId, session_id: SessionId) -> Body:
     """Why a session is in its state: the rule that brought it there, its inputs, who and when. Raises: not_found.
 
     Where time has decided what no sweep has recorded yet, that is told as `pending`.
@@ -167,7 +167,7 @@ def explain(store: Store, account_id: AccountId, session_id: SessionId) -> Body:
     }
 
 
-def fence(store: Store, account_id: AccountId, scope: str, *, token: int) -> Body:
+def fence(store: Reader, account_id: AccountId, scope: str, *, token: int) -> Body:
     """The session that holds the scope under this token. Raises: fencing_token_stale, with the way back."""
     now = present(store)
     ways_out: tuple[WayOut, ...] = (WayOut(Action.START),)
@@ -186,7 +186,7 @@ def fence(store: Store, account_id: AccountId, scope: str, *, token: int) -> Bod
 
 
 def events(
-    store: Store, account_id: AccountId, *, after: int, filters: dict[str, str], limit: int
+    store: Reader, account_id: AccountId, *, after: int, filters: dict[str, str], limit: int
 ) -> list[tuple[int, Body]]:
     """Events of an account after a number, in the order of commits, each with its own number."""
     found = store.events_after(account_id, number=after, filters=filters, limit=limit)
@@ -208,6 +208,6 @@ def event_body(event: Event) -> Body:
     }
 
 
-def timeline(store: Store) -> str:
+def timeline(store: Reader) -> str:
     """The name of this database's history, part of every event cursor."""
     return store.service_clock()[0].timeline

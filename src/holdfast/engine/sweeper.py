@@ -17,7 +17,7 @@ from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, SessionId
 from holdfast.domain.service_time import is_tick_due, moment
 from holdfast.engine.driver import Engine
-from holdfast.store.port import Store, StoreUnavailable
+from holdfast.store.port import Reader, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class SweepReport(NamedTuple):
 class Sweeper:
     """A thread that sweeps until it is stopped. Any number of nodes may sweep one database."""
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(self, store: Reader, engine: Engine) -> None:
         self._store = store
         self._engine = engine
         self._stop = threading.Event()

@@ -29,3 +29,11 @@ class ProcessClock:
 
     def _take_over(self) -> None:
         self._base_ms = (time.time() - time.monotonic()) * 1_000
+
+
+class MachineClock(ProcessClock):
+    """The machine's clock as it is: for whoever only reads a store that another process writes to, and ticks."""
+
+    def now_ms(self) -> int:
+        """The present."""
+        return int(time.time() * 1_000)

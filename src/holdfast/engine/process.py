@@ -1,0 +1,265 @@
+"""The engine with its writer as a process of its own, so that deciding and answering do not share an interpreter.
+
+The two talk over a pair of sockets. Each frame is a length and a pickle: commands one way, outcomes the other, in the
+same order. What has arrived at the writer by the time it is free is its next batch. Either end takes the end of the
+other for its own: the server stops, with what was sent and not answered unknown, and the writer leaves at once, since
+a command that is carried out after its sender was told that the server is gone may undo what came after it.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from holdfast.commands.command import Envelope
+from holdfast.commands.view import Reply
+from holdfast.domain.ids import Mint
+from holdfast.engine.batch import Outcome, outcome_unknown, run_batch
+from holdfast.engine.driver import Engine, Future, QueueLimits, Waiting, unavailable
+from holdfast.store.port import CommitUnknown, Store
+
+log = logging.getLogger(__name__)
+
+_LENGTH = struct.Struct("<I")
+
+READ_BYTES = 256 * 1024
+"""Read from a socket at a time: a few batches."""
+
+
+def frame(content: object) -> bytes:
+    """Something as bytes that `Frames` takes apart again. Both ends are ours, and nobody else's."""
+    pickled = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(pickled)) + pickled
+
+
+class Frames:
+    """Takes apart what arrives, however it was cut up on the way."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[object]:
+        """The contents of all frames that are complete by now."""
+        self._buffer += data
+        start, size = 0, len(self._buffer)
+        while size - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            end = start + _LENGTH.size + length
+            if end > size:
+                break
+            # Nobody but the two of us has an end of the pair.
+            yield pickle.loads(memoryview(self._buffer)[start + _LENGTH.size : end])  # noqa: S301
+            start = end
+        del self._buffer[:start]
+
+
+def ask(connection: socket.socket, envelope: Envelope) -> Outcome:
+    """Have the writer carry out one command before the engine runs. Raises: ConnectionError."""
+    connection.sendall(frame([envelope]))
+    (outcome,) = cast(list[Outcome], receive(connection))
+    return outcome
+
+
+def receive(connection: socket.socket) -> object:
+    """Wait for one frame, where no more than one is under way. Raises: ConnectionError."""
+    frames = Frames()
+    while data := connection.recv(READ_BYTES):
+        for content in frames.feed(data):
+            return content
+    raise ConnectionError("the writer is gone")
+
+
+class ProcessEngine(Engine):
+    """Carries out commands in a writer process, on the event loop that `start` is called on.
+
+    connection: our end of the pair.
+    """
+
+    def __init__(self, connection: socket.socket, *, limits: QueueLimits, on_fatal: Callable[[], None]) -> None:
+        super().__init__(limits=limits, on_fatal=on_fatal)
+        self._connection = connection
+        self._unsent: list[Waiting] = []
+        self._in_flight: deque[Waiting] = deque()
+        self._bytes = 0
+        self._transport: asyncio.WriteTransport | None = None
+        self._connecting: asyncio.Task[object] | None = None
+        self._gone: asyncio.Future[None]
+
+    def start(self) -> None:
+        """Begin to work."""
+        loop = self._loop = asyncio.get_running_loop()
+        self._connection.setblocking(False)
+        self._gone = loop.create_future()
+        self._connecting = loop.create_task(loop.create_connection(lambda: _Answers(self), sock=self._connection))
+
+    async def stop(self) -> None:
+        """Carry out what waits, then stop. Nothing is taken any more."""
+        self._is_stopping = True
+        if self._connecting is not None:
+            await self._connecting
+        self._wake()
+        while self._in_flight:
+            await asyncio.wait([future for _, future in self._in_flight if isinstance(future, asyncio.Future)])
+        if self._transport is not None:
+            self._transport.close()
+        await self._gone
+
+    @property
+    def queue_depth(self) -> int:
+        """How many commands wait."""
+        return len(self._unsent) + len(self._in_flight)
+
+    @property
+    def _gathered(self) -> int:
+        return len(self._unsent)
+
+    @property
+    def _queue_bytes(self) -> int:
+        return self._bytes
+
+    def execute_blocking(self, envelope: Envelope) -> Reply:
+        """The reply to a caller on a thread of its own, once it is durable. Raises: Refusal."""
+        loop = self._loop
+        if loop is None:
+            raise unavailable()
+        return asyncio.run_coroutine_threadsafe(self.execute(envelope), loop).result()
+
+    def _put(self, waiting: Waiting) -> None:
+        self._bytes += waiting[0].size_bytes
+        self._unsent.append(waiting)
+
+    def _wake(self) -> None:
+        if self._transport is None or not self._unsent:
+            return
+        waiting, self._unsent = self._unsent, []
+        self._in_flight += waiting
+        self._transport.write(frame([envelope for envelope, _ in waiting]))
+
+    def connected(self, transport: asyncio.WriteTransport) -> None:
+        """The writer is there: send it what came meanwhile."""
+        self._transport = transport
+        self._wake()
+
+    def answered(self, outcomes: list[Outcome]) -> None:
+        """The writer is through with as many commands, in the order in which they were sent."""
+        answered: list[tuple[Future, Outcome]] = []
+        is_change = False
+        for outcome in outcomes:
+            envelope, future = self._in_flight.popleft()
+            self._bytes -= envelope.size_bytes
+            is_change = is_change or not envelope.is_beat
+            answered.append((future, outcome))
+        self._resolve(answered, is_change)
+
+    def disconnected(self) -> None:
+        """The writer is gone: what it was sent may be done or not, what it was not sent is not done."""
+        if not self._is_stopping:
+            log.critical("writer_gone commands=%d", len(self._in_flight))
+            self._break()
+        self._resolve([(future, outcome_unknown()) for _, future in self._in_flight], False)
+        self._resolve([(future, unavailable()) for _, future in self._unsent], False)
+        self._in_flight.clear()
+        self._unsent.clear()
+        self._bytes = 0
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+
+class _Answers(asyncio.Protocol):
+    """Our end of the pair, on the event loop."""
+
+    def __init__(self, engine: ProcessEngine) -> None:
+        self._engine = engine
+        self._frames = Frames()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._engine.connected(cast(asyncio.WriteTransport, transport))
+
+    def data_received(self, data: bytes) -> None:
+        for outcomes in self._frames.feed(data):
+            self._engine.answered(cast(list[Outcome], outcomes))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._engine.disconnected()
+
+
+PR_SET_PDEATHSIG = 1
+"""Source: Linux, include/uapi/linux/prctl.h."""
+
+
+def die_with_server(server_pid: int) -> None:
+    """On Linux, have the kernel kill this process when the server is gone; elsewhere the end of the pair tells it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != server_pid:
+            os._exit(1)
+
+
+class Writer:
+    """The other end: carries out what arrives, until no more can come. For a process of its own.
+
+    is_broken: whether the store must not be written to any more.
+    """
+
+    def __init__(self, store: Store, connection: socket.socket, *, batch_weight: int) -> None:
+        self._store = store
+        self._connection = connection
+        self._batch_weight = batch_weight
+        self._mint = Mint()
+        self._frames = Frames()
+        self._waiting: deque[Envelope] = deque()
+        self.is_broken = False
+
+    def serve(self) -> None:
+        """Work until the server has gone, or the store is broken."""
+        try:
+            while not self.is_broken and self._arrived():
+                self.answer(self._carry_out(self._take()))
+        except ConnectionError:
+            # Nobody waits for the answers any more; what was committed stays.
+            log.warning("server_gone")
+
+    def answer(self, outcomes: list[Outcome]) -> None:
+        """Send outcomes. Raises: ConnectionError."""
+        self._connection.sendall(frame(outcomes))
+
+    def _arrived(self) -> bool:
+        """Take in what has arrived, and wait only while there is nothing; False once nobody waits for an answer."""
+        while True:
+            try:
+                data = self._connection.recv(READ_BYTES, socket.MSG_DONTWAIT if self._waiting else 0)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            for envelopes in self._frames.feed(data):
+                self._waiting += cast(list[Envelope], envelopes)
+
+    def _take(self) -> list[Envelope]:
+        """What waits, up to a batch."""
+        batch: list[Envelope] = []
+        weight = 0
+        while self._waiting and weight < self._batch_weight:
+            envelope = self._waiting.popleft()
+            weight += envelope.weight
+            batch.append(envelope)
+        return batch
+
+    def _carry_out(self, batch: list[Envelope]) -> list[Outcome]:
+        try:
+            return run_batch(self._store, batch, mint=self._mint)
+        except CommitUnknown:
+            self.is_broken = True
+        except BaseException:
+            # Nobody may be left waiting; what was not answered is not known to be done or undone.
+            log.exception("writer_failed commands=%d", len(batch))
+            self.is_broken = True
+        return [outcome_unknown() for _ in batch]
