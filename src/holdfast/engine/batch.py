@@ -93,7 +93,11 @@ def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list
     On any other store the batch begins again with that row named, so that all rows are locked in one pass in one order
     and no two nodes wait for each other in a circle.
     """
-    needs = dict.fromkeys(need for envelope in envelopes for need in _needs(envelope))
+    needs: dict[Need, None] = {}
+    for envelope in envelopes:
+        needs.update(dict.fromkeys(envelope.command.needs(envelope.actor)))
+        if envelope.idempotency is not None:
+            needs[Key(IdempotencyRecord, (envelope.idempotency.id,))] = None
     mark = mint.mark()
     for _ in range(LOAD_ROUNDS_MAX):
         mint.go_back(mark)
@@ -123,13 +127,6 @@ def _finish(transaction: Transaction, view: View) -> None:
         return
     transaction.save(changes, recorded_at_ms=view.now.wall_ms)
     transaction.commit()
-
-
-def _needs(envelope: Envelope) -> list[Need]:
-    needs = list(envelope.command.needs(envelope.actor))
-    if envelope.idempotency is not None:
-        needs.append(Key(IdempotencyRecord, (envelope.idempotency.id,)))
-    return needs
 
 
 def _read_clock(transaction: Transaction, view: View) -> None:

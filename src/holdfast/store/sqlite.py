@@ -213,14 +213,11 @@ class SqliteTransaction:
             if isinstance(need, Members):
                 view.add_members(need, _load_members(self._connection, need))
             elif need.row_type is Session:
-                view.add_row(need, self._session(need))
+                view.add_row(need, self._sessions.get(need.values[0]) or self._session(need))
             else:
                 view.add_row(need, _load_row(self._connection, need))
 
     def _session(self, key: Key) -> Row | None:
-        remembered = self._sessions.get(key.values[0])
-        if remembered is not None:
-            return remembered
         row = _load_row(self._connection, key)
         if isinstance(row, Session):
             self._sessions.add((row,))
@@ -247,18 +244,18 @@ class SqliteTransaction:
         inserts: dict[type[Row], list[Row]] = {}
         for row in changes.inserts:
             inserts.setdefault(type(row), []).append(row)
-        updates: dict[type[Row], dict[tuple[int, ...], list[tuple[Value, ...]]]] = {}
+        updates: dict[tuple[type[Row], tuple[int, ...]], list[Row]] = {}
         for before, after in changes.updates:
-            positions = sql.changed_columns(before, after)
-            bound = (*[after[position] for position in positions], *_key_values(after))
-            updates.setdefault(type(after), {}).setdefault(positions, []).append(bound)
+            written_alike = (type(after), sql.changed_columns(before, after))
+            updates.setdefault(written_alike, []).append(after)
         for table in TABLES.values():
             rows = inserts.get(table.row_type)
             if rows:
                 rows.sort(key=_key_values)
                 execute_many(_insert(table), rows)
-            for positions, bound_rows in updates.get(table.row_type, {}).items():
-                execute_many(_update(table, positions), bound_rows)
+        for (row_type, positions), written in updates.items():
+            table = TABLES[row_type]
+            execute_many(_update(table, positions), map(sql.bound_values(table, positions), written))
         for key in changes.deletes:
             table = TABLES[key.row_type]
             self._connection.execute(f"delete from {table.name} where {sql.where_key(table, sql.SQLITE)}", key.values)
