@@ -27,6 +27,7 @@ from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.domain.times import rfc3339
 from holdfast.doors.http.app import HttpApp
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
+from holdfast.doors.http.tls import TlsFiles, TlsUnusable
 from holdfast.engine.batch import Outcome, run_batch
 from holdfast.engine.core import Core, has_keys
 from holdfast.engine.driver import Engine, QueueLimits
@@ -35,6 +36,7 @@ from holdfast.engine.sweeper import Sweeper
 from holdfast.engine.thread import ThreadEngine
 from holdfast.store.clock import MachineClock
 from holdfast.store.port import Reader, SchemaMismatch, Store, StoreInUse, StoreUnavailable
+from holdfast.supervision import READY, STOPPING, WELL, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def serve(settings: Settings) -> int:
         return _failed(f"{error}")
     try:
         return _serve(settings, base)
-    except (PortTaken, AddressUnusable, ApplicationNotStarted) as error:
+    except (PortTaken, AddressUnusable, ApplicationNotStarted, TlsUnusable) as error:
         return _failed(f"{error}")
     finally:
         base.close()
@@ -126,7 +128,6 @@ def _saying_why() -> Iterator[None]:
 
 def _on_thread(settings: Settings) -> Base:
     """Everything in this process. Raises: CannotOpen."""
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     with _saying_why():
         store = open_store(settings)
     mint = Mint()
@@ -202,7 +203,7 @@ def _end_process(status: int) -> NoReturn:
 
 
 def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], None]) -> Parts:
-    """Wire a server; it listens, and works once it runs. Raises: PortTaken, AddressUnusable."""
+    """Wire a server; it listens, and works once it runs. Raises: PortTaken, AddressUnusable, TlsUnusable."""
 
     def on_fatal() -> None:
         # What the disk holds is no longer known; whoever supervises the server has to start it anew.
@@ -224,6 +225,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         on_ready(server)
         engine.start()
         sweeper.start()
+        supervisor.tell(READY)
 
     async def on_stop() -> None:
         # Not on the event loop, which the last pass may be waiting for.
@@ -232,12 +234,35 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         core.close()
 
     app = HttpApp(core, on_start=on_start, on_stop=on_stop, local_hosts_only=settings.no_auth)
-    server = build_server(app, host=settings.host, port=settings.port)
+    supervisor = Supervisor(os.environ)
+
+    async def on_well() -> None:
+        if sweeper.is_passing and not engine.is_broken:
+            supervisor.tell(WELL)
+
+    server = build_server(
+        app,
+        host=settings.host,
+        port=settings.port,
+        tls=_tls_files(settings),
+        hsts_seconds=settings.hsts_seconds,
+        trusted_proxies=settings.trusted_proxies,
+        cors_origins=settings.cors_origins,
+        on_well=on_well,
+        on_stopping=lambda: supervisor.tell(STOPPING),
+    )
     core.is_leaving = lambda: server.should_exit
     return Parts(server, engine)
 
 
+def _tls_files(settings: Settings) -> TlsFiles | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_cert, settings.tls_key)
+
+
 def _serve(settings: Settings, base: Base) -> int:
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     needs_key = settings.bootstrap_key is None and not settings.no_auth and not has_keys(base.readers)
     if needs_key and not is_loopback(settings.host):
         return _failed(

@@ -34,6 +34,7 @@ CLIENT_NAMES = frozenset(
     {
         "HOLDFAST_URL",
         "HOLDFAST_KEY",
+        "HOLDFAST_CA_FILE",
         "HOLDFAST_SESSION_ID",
         "HOLDFAST_FENCING_TOKEN",
         "HOLDFAST_LAST_CHECKPOINT",
@@ -53,6 +54,14 @@ _SERVICE_LINK_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 DATABASE_FORMS = "sqlite:///relative/file.db, sqlite:////absolute/file.db or postgresql://user@host/name"
 
 PORT_MAX = 65_535
+
+HSTS_SECONDS_MAX = 2 * 366 * 24 * 60 * 60
+"""Two years: what lists of such sites ask for."""
+
+LIST_MAX = 100
+"""Proxies or origins; with more, somebody means a pattern."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Given = str | int | bool | None
 """A value as somebody gave it: text from flags and files of variables, more from TOML."""
@@ -91,6 +100,10 @@ class Settings:
     bootstrap_key: an admin key of the default account, never shown.
     no_auth: every request is the default account's operator; only ever true on a loopback address.
     writer: by default a process, wherever one can be forked.
+    tls_cert, tls_key: PEM files; both or neither. With them the server speaks HTTPS and nothing else.
+    trusted_proxies: who may say for whom it asks, by X-Forwarded-For and X-Forwarded-Proto.
+    cors_origins: pages of these origins may read what is answered; exact, in the form that browsers send.
+    hsts_seconds: how long browsers are to insist on HTTPS; 0: they are not told to.
     """
 
     host: str
@@ -102,6 +115,11 @@ class Settings:
     log_format: LogFormat
     accounts_autocreate: bool
     writer: WriterKind
+    tls_cert: Path | None
+    tls_key: Path | None
+    trusted_proxies: tuple[Network, ...]
+    cors_origins: tuple[str, ...]
+    hsts_seconds: int
 
 
 class Loaded(NamedTuple):
@@ -139,7 +157,7 @@ class Setting:
     """One thing to set.
 
     read: the value that a text means. Raises: ValueError whose text completes "NAME …".
-    default: None where there is none, or where `find_default` finds one.
+    default: None where there is none, or where `find_default` finds one. empty: the value where there is none.
     shown: the value as it may be printed; None: as it is.
     """
 
@@ -147,6 +165,7 @@ class Setting:
     help: str
     read: Callable[[str, Context], Any]
     default: Given = None
+    empty: Any = None
     find_default: Callable[[Context], str] | None = None
     flag: str | None = None
     is_secret: bool = False
@@ -224,6 +243,8 @@ def shown_values(settings: Settings) -> dict[str, Given]:
         value: Any = getattr(settings, setting.name)
         if setting.is_secret:
             shown[setting.name] = "not set" if value is None else "set"
+        elif isinstance(value, tuple | Path):
+            shown[setting.name] = ", ".join(map(str, value)) or None if isinstance(value, tuple) else str(value)
         else:
             shown[setting.name] = setting.shown(value) if setting.shown else value
     return shown
@@ -335,7 +356,7 @@ def _reason(exc: Exception) -> str:
 def _value(setting: Setting, found: _Found | None, context: Context, errors: list[SettingError]) -> Any:
     if found is None:
         default = setting.find_default(context) if setting.find_default else setting.default
-        return None if default is None else setting.read(_text(default), context)
+        return setting.empty if default is None else setting.read(_text(default), context)
     try:
         return setting.read(_text(found.value), context)
     except ValueError as exc:
@@ -359,12 +380,38 @@ def _unknown(layer: Mapping[str, _Found]) -> Iterator[SettingError]:
 
 
 def _contradictions(values: Mapping[str, Any], given: Mapping[str, _Found]) -> Iterator[SettingError]:
-    if values["no_auth"] and values["host"] is not None and not is_loopback(values["host"]):
-        message = (
-            f"is allowed on a loopback address only, and host is {values['host']} ({given['host'].source}):"
-            " without keys everybody who reaches that address would be an operator"
+    """Settings that are right one by one and wrong together."""
+
+    def error(name: str, message: str) -> SettingError:
+        return SettingError(given[name].name, given[name].source, message)
+
+    host = values["host"]
+    is_public = host is not None and not is_loopback(host)
+    if values["no_auth"]:
+        if is_public:
+            yield error(
+                "no_auth",
+                f"is allowed on a loopback address only, and host is {host} ({given['host'].source}):"
+                " without keys everybody who reaches that address would be an operator",
+            )
+        for name, why in (
+            ("trusted_proxies", "a proxy lets others reach it"),
+            ("cors_origins", "any page could use it"),
+        ):
+            if values[name]:
+                yield error(name, f"cannot be set together with no_auth: {why}, without a key")
+    elif is_public and not (values["tls_cert"] or values["trusted_proxies"] or given["tls_cert"].value):
+        yield error(
+            "host",
+            f"is {host}, which other machines can reach, and keys would cross the network in the clear: set tls_cert"
+            " and tls_key (HOLDFAST_TLS_CERT, HOLDFAST_TLS_KEY), or name the proxies that speak TLS for this server"
+            " (--behind-proxy, HOLDFAST_TRUSTED_PROXIES)",
         )
-        yield SettingError(given["no_auth"].name, given["no_auth"].source, message)
+    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if values[name] and not given[other].value:
+            yield error(name, f"needs {other} too: a certificate and its key belong together")
+    if values["hsts_seconds"] and not values["tls_cert"]:
+        yield error("hsts_seconds", "needs tls_cert and tls_key; behind a proxy, the proxy sends that header")
 
 
 def _read_host(text: str, _: Context) -> str:
@@ -411,6 +458,47 @@ def _read_writer(text: str, _: Context) -> WriterKind:
 
 def _find_writer(_: Context) -> str:
     return WriterKind.PROCESS if hasattr(os, "fork") else WriterKind.THREAD
+
+
+def _read_file_path(text: str, context: Context) -> Path:
+    return context.working_directory.absolute() / Path(text.strip()).expanduser()
+
+
+def _read_hsts_seconds(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=0, highest=HSTS_SECONDS_MAX)
+
+
+def _read_list(text: str) -> list[str]:
+    """The parts between commas, at least one."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not 0 < len(parts) <= LIST_MAX:
+        raise ValueError(f"must have from 1 to {LIST_MAX} parts, with commas between them")
+    return parts
+
+
+def _read_networks(text: str, _: Context) -> tuple[Network, ...]:
+    """Addresses and networks of proxies. Names are not taken: who answers for a name can change."""
+    networks = []
+    for part in _read_list(text):
+        try:
+            network = ipaddress.ip_network(part)
+        except ValueError:
+            raise ValueError("must be addresses or networks, such as 10.0.0.7 or 10.0.0.0/24") from None
+        if network.prefixlen == 0:
+            raise ValueError("must not be everybody: whoever is trusted says where a request came from")
+        networks.append(network)
+    return tuple(networks)
+
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _read_origins(text: str, _: Context) -> tuple[str, ...]:
+    """Origins as browsers send them: exact, because a pattern that lets a neighbour in is found too late."""
+    for origin in _read_list(text):
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError("must be exact origins in lower case, such as https://board.example.com; no * and no path")
+    return tuple(_read_list(text))
 
 
 def _one_of(text: str, choices: list[str]) -> str:
@@ -468,5 +556,16 @@ SETTINGS = (
     Setting("log_format", "text or json", _read_log_format, default=LogFormat.TEXT),
     Setting("accounts_autocreate", "make an account that an operator names", _read_switch, default=True),
     Setting("writer", "process, or thread: one process less, and less speed", _read_writer, find_default=_find_writer),
+    Setting("tls_cert", "the certificate chain, PEM: serve HTTPS", _read_file_path, flag="--tls-cert"),
+    Setting("tls_key", "the key of the certificate, PEM", _read_file_path, flag="--tls-key"),
+    Setting(
+        "trusted_proxies",
+        "proxies in front, whose X-Forwarded-For and -Proto are believed",
+        _read_networks,
+        empty=(),
+        flag="--behind-proxy",
+    ),
+    Setting("cors_origins", "origins whose pages may use the API", _read_origins, empty=()),
+    Setting("hsts_seconds", "how long browsers insist on HTTPS; 0: not told", _read_hsts_seconds, default=0),
 )
 """Everything that can be set."""

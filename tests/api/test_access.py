@@ -300,6 +300,11 @@ def test_an_account_has_a_plain_name(name: str, account: Account) -> None:
         ({"Host": "localhost@example.com"}, 403),
         ({"Host": ""}, 403),
         ({}, 403),
+        ({"Host": "localhost", "X-Forwarded-For": "127.0.0.1"}, 403),
+        ({"Host": "localhost", "X-Forwarded-Host": "localhost"}, 403),
+        ({"Host": "localhost", "Forwarded": "for=127.0.0.1"}, 403),
+        ({"Host": "localhost", "X-Real-IP": "127.0.0.1"}, 403),
+        ({"Host": "localhost", "Via": "1.1 proxy"}, 403),
     ],
 )
 def test_without_keys_only_this_machine_itself_is_served(

@@ -43,6 +43,11 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         log_format=LogFormat.TEXT,
         accounts_autocreate=True,
         writer=WriterKind.PROCESS,
+        tls_cert=None,
+        tls_key=None,
+        trusted_proxies=(),
+        cors_origins=(),
+        hsts_seconds=0,
     )
     assert set(loaded.sources.values()) == {"default"}
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from holdfast.doors.http.bodies import BodyTooLarge, read_body
 from holdfast.doors.http.limits import WireLimits
-from holdfast.doors.http.server import TlsFiles, WireServer, build_server
+from holdfast.doors.http.server import WireServer, build_server
+from holdfast.doors.http.tls import TlsFiles
 
 WAIT_S = 10.0
 """How long anything may take before a test fails; nothing here takes a hundredth of it."""

@@ -21,10 +21,10 @@ from holdfast.doors.http.server import (
     AddressUnusable,
     ApplicationNotStarted,
     PortTaken,
-    TlsFiles,
     build_server,
     listen,
 )
+from holdfast.doors.http.tls import TlsFiles
 from tests.http.attacks import ATTACKS, END, GET, HOST, NEXT, POST, SMUGGLED, Attack
 from tests.http.live_wire import WAIT_S, LiveWire, RawClient, eventually, live_wire
 
@@ -129,6 +129,7 @@ def test_fault_is_answered_with_a_problem_document_that_repeats_nothing(client: 
         "content-type": "application/problem+json",
         "content-length": str(len(answer.body)),
         "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
         "x-request-id": request_id,
         "x-correlation-id": request_id,
         "connection": "close",
@@ -139,7 +140,7 @@ def test_answer_names_its_date_and_not_its_server(client: RawClient) -> None:
     client.send(GET + END)
     answer = client.read_answer()
     assert answer is not None
-    assert set(answer.headers) == {"date", "content-type", "content-length"}
+    assert set(answer.headers) == {"date", "content-type", "content-length", "x-content-type-options"}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from holdfast.client.credentials import normalise_url
+from holdfast.client.credentials import CredentialsInvalid, normalise_url
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -87,10 +87,13 @@ class ApiRefusal(Exception):
 class Api:
     """A server and the key for it. Threads may share it: each has its own connection, kept open between requests."""
 
-    def __init__(self, url: str, key: str | None, *, timeout_seconds: float) -> None:
+    def __init__(self, url: str, key: str | None, *, timeout_seconds: float, ca_file: str | None = None) -> None:
         """url: http or https, with a path where the server lies behind one. timeout_seconds: of a whole request.
 
-        Raises: CredentialsInvalid for another url; ValueError for a key that no header may carry.
+        ca_file: certificates, in PEM, that a server's must come from; None: those that this machine trusts. There is
+        no way to trust just anybody.
+
+        Raises: CredentialsInvalid for another url or file; ValueError for a key that no header may carry.
         """
         parts = urlsplit(url)
         self.url = normalise_url(url)
@@ -101,7 +104,7 @@ class Api:
         self._host = parts.hostname or ""
         self._port = parts.port
         self._prefix = parts.path.rstrip("/")
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = _trust(ca_file) if parts.scheme == "https" else None
         self._threads = threading.local()
 
     def __repr__(self) -> str:
@@ -205,6 +208,16 @@ class Api:
         if retry_after_seconds is not None:
             problem = {"retry_after_seconds": retry_after_seconds, **problem}
         raise ApiRefusal(response.status, code, detail, problem)
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """What a server's certificate is checked by. Raises: CredentialsInvalid."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as exc:
+        raise CredentialsInvalid("HOLDFAST_CA_FILE", f"{ca_file} holds no certificate in PEM") from exc
+    except OSError as exc:
+        raise CredentialsInvalid("HOLDFAST_CA_FILE", f"{ca_file} cannot be read: {exc.strerror}") from exc
 
 
 def _exchange(

@@ -24,10 +24,14 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Credentials(NamedTuple):
-    """Where the server is, and the key for it; None: no key is known for this address."""
+    """Where the server is, and the key for it; None: no key is known for this address.
+
+    ca_file: the only authorities whose word on the server's certificate counts; None: those of this machine.
+    """
 
     url: str
     key: str | None
+    ca_file: str | None = None
 
     def __repr__(self) -> str:
         return f"Credentials(url={self.url!r}, key={'…' if self.key else None})"
@@ -70,7 +74,7 @@ def find_credentials(environ: Mapping[str, str]) -> Credentials:
     key = environ.get("HOLDFAST_KEY")
     if not key:
         key = read_keys(config_directory(environ) / FILE_NAME).get(name)
-    return Credentials(url, key or None)
+    return Credentials(url, key or None, environ.get("HOLDFAST_CA_FILE") or None)
 
 
 def read_keys(path: Path) -> dict[str, str]:

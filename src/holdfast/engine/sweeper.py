@@ -30,6 +30,10 @@ CHUNK = 256
 FOUND_MAX = 4_096
 """Sessions looked up in one pass; the next pass follows at once while there are so many."""
 
+STUCK_SECONDS = 30.0
+"""A pass that takes longer is stuck: in the store, or behind a writer that is. The longest wait that ends by itself is
+that for a connection to PostgreSQL, and it is a sixth of this."""
+
 SWEEPER = Actor(DEFAULT_ACCOUNT, SWEEPER_KEY, KeyScope.OPERATOR)
 
 
@@ -50,6 +54,12 @@ class Sweeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="holdfast-sweeper", daemon=True)
         self.last = SweepReport(time.monotonic(), 0, 0)
+        self._began_at = time.monotonic()
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether passes follow each other, those that fail included; each also passes through the writer."""
+        return self._thread.is_alive() and time.monotonic() - self._began_at < STUCK_SECONDS
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -62,6 +72,7 @@ class Sweeper:
 
     def _serve(self) -> None:
         while not self._stop.is_set():
+            self._began_at = time.monotonic()
             is_more = False
             try:
                 is_more = self.sweep_once()

@@ -193,8 +193,13 @@ def _credentials(options: RunOptions, environ: Mapping[str, str]) -> Credentials
 
 def _api(credentials: Credentials, options: RunOptions) -> Api:
     try:
-        return Api(credentials.url, credentials.key, timeout_seconds=request_seconds(options.pace))
-    except ValueError as exc:
+        return Api(
+            credentials.url,
+            credentials.key,
+            timeout_seconds=request_seconds(options.pace),
+            ca_file=credentials.ca_file,
+        )
+    except (ValueError, CredentialsInvalid) as exc:
         raise NotStarted(ExitCode.NOT_PERMITTED, str(exc)) from exc
 
 

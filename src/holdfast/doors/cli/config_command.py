@@ -40,7 +40,7 @@ def config_command(*, is_json: bool, **flags: str | bool | None) -> None:
         rows.append(
             [
                 Span(setting.name),
-                Span(str(value).lower() if isinstance(value, bool) else str(value)),
+                Span("not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)),
                 Span(source, "dim" if source == "default" else ""),
                 Span(setting.variable, "dim"),
                 Span(setting.help, "dim"),

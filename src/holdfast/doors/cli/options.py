@@ -45,7 +45,7 @@ def connect(url: str | None, *, timeout_seconds: float = REQUEST_SECONDS) -> "Ap
     source = "" if found.key is None else "HOLDFAST_KEY" if environ.get("HOLDFAST_KEY") else "this user's kept keys"
     click.get_current_context().meta[KEY_SOURCE_META] = source
     try:
-        api = Api(found.url, found.key, timeout_seconds=timeout_seconds)
+        api = Api(found.url, found.key, timeout_seconds=timeout_seconds, ca_file=found.ca_file)
     except ValueError as exc:
         raise CredentialsInvalid(source, str(exc)) from exc
     click.get_current_context().call_on_close(api.close)

@@ -15,6 +15,8 @@ Examples:
   holdfast serve --port 9000 --database sqlite:///team.db
   holdfast serve --database postgresql://holdfast@db.internal/holdfast
   holdfast serve --no-auth      ask nobody for a key; on this machine only
+  holdfast serve --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem
+  holdfast serve --host 0.0.0.0 --behind-proxy 10.0.0.7,10.0.1.0/24
 
 \b
 Every setting is also a variable (HOLDFAST_PORT), a line of .dev.vars or .env
@@ -35,6 +37,14 @@ def server_options(command: F) -> F:
             "--database", "database_url", metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME."
         ),
         click.option("--config", "config", metavar="FILE", help="A TOML file with settings."),
+        click.option("--tls-cert", "tls_cert", metavar="FILE", help="Serve HTTPS with this certificate chain (PEM)."),
+        click.option("--tls-key", "tls_key", metavar="FILE", help="The key of the certificate (PEM)."),
+        click.option(
+            "--behind-proxy",
+            "trusted_proxies",
+            metavar="ADDRESSES",
+            help="Addresses or networks of the proxies in front, whose X-Forwarded-For and -Proto are believed.",
+        ),
         click.option("--no-auth", is_flag=True, default=None, help="Ask nobody for a key. On a loopback address only."),
     )
     for option in reversed(options):

@@ -240,15 +240,20 @@ def _unauthorized(*, was_given: bool) -> HttpProblem:
 
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
+"""What a proxy adds: behind one, a local address says nothing of who asks."""
 
 
 def _require_local(headers: Headers) -> None:
-    """Refuse what a page elsewhere could have sent, by name or by origin. Raises: HttpProblem 403."""
+    """Refuse what a page elsewhere could have sent, by name or by origin, or somebody else through a proxy.
+
+    Raises: HttpProblem 403.
+    """
     host = (_text(headers.get(b"host")) or "").lower()
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     origin = _text(headers.get(b"origin"))
     is_foreign = origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
-    if name not in _LOCAL_NAMES or is_foreign:
+    if name not in _LOCAL_NAMES or is_foreign or any(header in headers for header in _FORWARDED):
         raise HttpProblem(403, "not_local", "Without keys, only this machine itself is served.")
 
 

@@ -12,7 +12,7 @@ BODY_BYTES_LARGE_MAX = 4 * MIB
 """A body on the routes that take handoffs and imports: 800 KB of canonical JSON is several times that when escaped."""
 
 SSL_HANDSHAKE_S = 10
-"""As long as a head may take: before it is done, a connection has no protocol that could watch it."""
+"""As long as a head may take."""
 
 SHUTDOWN_S = 4
 """Requests in flight at a stop have this long, so that with all else a stop takes under 5 s."""
@@ -36,6 +36,7 @@ class WireLimits(NamedTuple):
     buffered_body_bytes_max: body bytes read ahead of the application; over it reading pauses.
     buffered_answer_bytes_max: answer bytes that wait for the client; over it the application waits.
     connections_max: open at once; over it 503. The server asks the system for as many open files, and some more.
+    handshakes_max: TLS connections that are not done with their handshake; over it the oldest is let go.
     first_byte_ms: a connection that never says anything is closed after this.
     head_ms: from a head's first byte to its last, however it trickles; over it 408.
     body_stall_ms: between two arrivals of a body; over it 408.
@@ -59,6 +60,7 @@ class WireLimits(NamedTuple):
     buffered_body_bytes_max: int
     buffered_answer_bytes_max: int
     connections_max: int
+    handshakes_max: int
     first_byte_ms: int
     head_ms: int
     body_stall_ms: int
@@ -82,6 +84,7 @@ WIRE_LIMITS = WireLimits(
     buffered_body_bytes_max=64 * KIB,
     buffered_answer_bytes_max=64 * KIB,
     connections_max=4096,
+    handshakes_max=1024,
     first_byte_ms=10_000,
     head_ms=10_000,
     body_stall_ms=10_000,

@@ -3,28 +3,42 @@
 import asyncio
 import contextlib
 import errno
+import logging
+import os
 import signal
 import socket
+import ssl
 import sys
 import threading
-from collections.abc import Generator, Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from types import FrameType
+from typing import Literal, cast
 
 import psutil
 import uvicorn
 from uvicorn.config import Config
 from uvicorn.server import HANDLED_SIGNALS
 
+from holdfast.doors.http.accepting import TlsListener
+from holdfast.doors.http.cors import Cors
 from holdfast.doors.http.exchange import Application
+from holdfast.doors.http.forwarded import Forwarded, Network
 from holdfast.doors.http.limits import (
     BACKLOG_CONNECTIONS,
     SHUTDOWN_S,
-    SSL_HANDSHAKE_S,
     WIRE_LIMITS,
     WireLimits,
 )
 from holdfast.doors.http.protocol import Wire, WireProtocol
+from holdfast.doors.http.tls import TlsFiles, TlsUnusable, renew, server_context
+
+log = logging.getLogger(__name__)
+
+FORCED_STATUS = 1
+"""The exit status after a second signal: not everything that was begun was finished."""
+
+NOTIFY_SECONDS = 1
+"""How often whoever supervises the server hears that it is well."""
 
 LOCAL_ADDRESSES = ("127.0.0.1", "::1")
 """What `localhost` means here, whatever the machine's hosts file says."""
@@ -58,21 +72,18 @@ class ApplicationNotStarted(Exception):
     """The application refused to start; it has said why in the log."""
 
 
-class TlsFiles(NamedTuple):
-    """Where the certificate chain and its key are, in PEM."""
-
-    certificate: Path
-    key: Path
-
-
 def build_server(
     app: Application,
     *,
     host: str,
     port: int,
     tls: TlsFiles | None = None,
-    trusted_proxies: Sequence[str] = (),
+    hsts_seconds: int = 0,
+    trusted_proxies: Sequence[Network] = (),
+    cors_origins: Sequence[str] = (),
     sockets: Sequence[socket.socket] | None = None,
+    on_well: Callable[[], Awaitable[None]] | None = None,
+    on_stopping: Callable[[], None] | None = None,
     limits: WireLimits = WIRE_LIMITS,
     loop: Literal["auto", "asyncio", "uvloop"] = "auto",
 ) -> "WireServer":
@@ -80,10 +91,21 @@ def build_server(
 
     host: an address or a name; `localhost` is 127.0.0.1 and, where the machine has it, ::1.
     port: 0 for any that is free; `server.port` says which.
-    trusted_proxies: addresses whose X-Forwarded-For and X-Forwarded-Proto are believed; by default nobody's.
+    hsts_seconds: browsers are told to insist on HTTPS for so long.
+    trusted_proxies: whose X-Forwarded-For and X-Forwarded-Proto are believed; by default nobody's.
+    cors_origins: pages of these origins may use the application; by default none.
     sockets: already bound ones, instead of host and port.
-    Raises: PortTaken, AddressUnusable; OSError and ssl.SSLError where the TLS files cannot be used.
+    on_well: called every second while the event loop turns; on_stopping: once, when the server begins to stop.
+    Raises: PortTaken, AddressUnusable, TlsUnusable.
     """
+    context = None if tls is None else server_context(tls)
+    if cors_origins:
+        app = Cors(app, origins=cors_origins)
+    if trusted_proxies:
+        app = Forwarded(app, proxies=trusted_proxies)
+    headers = [("x-content-type-options", "nosniff")]
+    if hsts_seconds:
+        headers.append(("strict-transport-security", f"max-age={hsts_seconds}"))
     config = Config(
         app,
         host=host,
@@ -96,15 +118,16 @@ def build_server(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
+        headers=headers,
+        proxy_headers=False,
         backlog=BACKLOG_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        ssl_certfile=None if tls is None else tls.certificate,
-        ssl_keyfile=None if tls is None else str(tls.key),
+        timeout_notify=NOTIFY_SECONDS,
+        callback_notify=on_well,
     )
     config.load()
-    return WireServer(config, wire=Wire(limits), listening=sockets or listen(host=host, port=port))
+    listening = sockets or listen(host=host, port=port)
+    return WireServer(config, wire=Wire(limits), listening=listening, tls=tls, context=context, on_stopping=on_stopping)
 
 
 class WireServer(uvicorn.Server):
@@ -113,11 +136,23 @@ class WireServer(uvicorn.Server):
     wire: what its connections share; `wire.refused` counts by code what was refused before the application.
     """
 
-    def __init__(self, config: Config, *, wire: Wire, listening: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        wire: Wire,
+        listening: Sequence[socket.socket],
+        tls: TlsFiles | None,
+        context: ssl.SSLContext | None,
+        on_stopping: Callable[[], None] | None,
+    ) -> None:
         super().__init__(config)
         self.wire = wire
         self.listening = list(listening)
         self.addresses = [(str(sock.getsockname()[0]), int(sock.getsockname()[1])) for sock in listening]
+        self._tls = tls
+        self._context = context
+        self._on_stopping = on_stopping
 
     @property
     def port(self) -> int:
@@ -127,24 +162,49 @@ class WireServer(uvicorn.Server):
     @property
     def urls(self) -> list[str]:
         """Where it can be reached, one per address."""
-        scheme = "https" if self.config.is_ssl else "http"
+        scheme = "http" if self._tls is None else "https"
         return [f"{scheme}://{f'[{ip}]' if ':' in ip else ip}:{port}" for ip, port in self.addresses]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Stop on SIGINT and SIGTERM, and then return.
+        """Stop on SIGINT and SIGTERM, and then return; at a second one, end at once. SIGHUP renews the certificate.
 
         uvicorn would raise the signal again, and so end the process before its store was closed.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        handlers: dict[int, Callable[[int, FrameType | None], object]] = dict.fromkeys(
+            HANDLED_SIGNALS, self.handle_exit
+        )
+        if self._tls is not None and sys.platform != "win32":
+            loop = asyncio.get_running_loop()
+            # Reading files is not for a signal handler, which runs between any two steps of the loop.
+            handlers[signal.SIGHUP] = lambda *_: loop.call_soon_threadsafe(self.renew_certificate)
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in good order, or, asked again, as it is: whatever was acknowledged is durable."""
+        if self.should_exit:
+            log.warning("stop_forced signal=%s", signal.Signals(sig).name)
+            os._exit(FORCED_STATUS)
+        self.should_exit = True
+
+    def renew_certificate(self) -> None:
+        """Read the certificate and its key anew; where they cannot be used, go on with those that are in force."""
+        assert self._tls is not None
+        assert self._context is not None
+        try:
+            renew(self._context, self._tls)
+        except TlsUnusable as exc:
+            log.error("certificate_not_renewed error=%s", exc)
+        else:
+            log.info("certificate_renewed path=%s", self._tls.certificate)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept connections. Raises: ApplicationNotStarted."""
@@ -155,18 +215,14 @@ class WireServer(uvicorn.Server):
             raise ApplicationNotStarted
         loop = asyncio.get_running_loop()
         self._tick(loop)
-        context = self.config.ssl
-        self.servers = [
-            await loop.create_server(
-                self._make_connection,
-                sock=sock,
-                backlog=self.config.backlog,
-                ssl=context,
-                ssl_handshake_timeout=None if context is None else SSL_HANDSHAKE_S,
-            )
-            for sock in self.listening
-        ]
+        # uvicorn closes them and waits for them, which both kinds know.
+        self.servers = cast(list[asyncio.Server], [await self._listener(sock, loop) for sock in self.listening])
         self.started = True
+
+    async def _listener(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> asyncio.Server | TlsListener:
+        if self._context is None:
+            return await loop.create_server(self._make_connection, sock=sock, backlog=self.config.backlog)
+        return TlsListener(sock, context=self._context, wire=self.wire, make_connection=self._make_connection)
 
     def _make_connection(self) -> WireProtocol:
         return WireProtocol(
@@ -187,6 +243,8 @@ class WireServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let requests finish for SHUTDOWN_S, break off the rest, then stop the application."""
+        if self._on_stopping is not None:
+            self._on_stopping()
         await super().shutdown(sockets=self.listening)
         for connection in list(self.server_state.connections):
             if isinstance(connection, WireProtocol):
