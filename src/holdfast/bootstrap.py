@@ -41,7 +41,8 @@ from holdfast.supervision import READY, STOPPING, WELL, Supervisor
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_SECONDS = 0.0005
-"""How long one thread may keep the interpreter from another: the writer must not wait 5 ms for the event loop."""
+"""How long one thread may keep the interpreter from another: the event loop must not wait 5 ms for whoever decodes a
+large body, nor a writer that is a thread for the event loop."""
 
 GARBAGE_THRESHOLDS = (50_000, 20, 100)
 """Objects made before a collection, and how often the older generations are looked at. A request leaves hardly any

@@ -4,11 +4,13 @@ One order for every request: path and method, key, scope of the key, account, bo
 for a caller who may not send it.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,6 +25,7 @@ from holdfast.domain.ids import AccountId, KeyId
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
 from holdfast.doors.http.call import Answer, Call, revision_of
+from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.problems import STATUS, HttpProblem, document, refusal_document
 from holdfast.doors.http.rendering import rendered
@@ -71,6 +74,8 @@ class HttpApp:
         self._on_start = on_start
         self._on_stop = on_stop
         self._local_hosts_only = local_hosts_only
+        # One, so that however many large bodies come at a time, the event loop has one rival for the interpreter.
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="holdfast-decoder")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -110,11 +115,12 @@ class HttpApp:
         else:
             actor = await self._actor(headers, route.scope, correlation_id=correlation_id)
         raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if route.scope is not None else b""
-        body = _body(route, raw, headers)
-        idempotency = None
-        key = headers.get(b"idempotency-key")
-        if key is not None and route.is_mutating:
-            idempotency = _idempotency(key, actor, scope, raw)
+        if len(raw) <= DECODED_AT_ONCE_BYTES_MAX:
+            body, idempotency = _decoded(route, raw, headers, actor, scope)
+        else:
+            loop = asyncio.get_running_loop()
+            decoded = loop.run_in_executor(self._decoder, _decoded, route, raw, headers, actor, scope)
+            body, idempotency = await decoded
         call = Call(
             core=self._core,
             actor=actor,
@@ -160,6 +166,7 @@ class HttpApp:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._on_stop()
+                self._decoder.shutdown(wait=True, cancel_futures=True)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -255,6 +262,13 @@ def _require_local(headers: Headers) -> None:
     is_foreign = origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
     if name not in _LOCAL_NAMES or is_foreign or any(header in headers for header in _FORWARDED):
         raise HttpProblem(403, "not_local", "Without keys, only this machine itself is served.")
+
+
+def _decoded(route: Route, raw: bytes, headers: Headers, actor: Actor, scope: Scope) -> tuple[Any, Idempotency | None]:
+    """A body as its route's record, and by what its repetition is recognised. Raises: whatever is wrong with it."""
+    body = _body(route, raw, headers)
+    key = headers.get(b"idempotency-key")
+    return body, None if key is None or not route.is_mutating else _idempotency(key, actor, scope, raw)
 
 
 def _body(route: Route, raw: bytes, headers: Headers) -> Any:

@@ -48,6 +48,9 @@ class Connection(Protocol):
     def may_drain(self, exchange: "Exchange") -> bool:
         """Say whether the rest of an unread body is short enough to be read and dropped."""
 
+    def discount(self, exchange: "Exchange") -> None:
+        """Count its body no more: nobody holds it."""
+
     def exchange_finished(self, exchange: "Exchange") -> None:
         """Go on after a complete answer."""
 
@@ -61,6 +64,7 @@ class Connection(Protocol):
 class Exchange:
     """A request on its way through the application.
 
+    counted_bytes: what its body takes of that which all large bodies may have together.
     is_over: the client left, or the connection refused the request; nothing more is read or written for it.
     """
 
@@ -78,6 +82,7 @@ class Exchange:
         "_unsent_bytes",
         "awaits_continue",
         "buffered_bytes",
+        "counted_bytes",
         "is_answered",
         "is_body_complete",
         "is_keep_alive",
@@ -91,6 +96,7 @@ class Exchange:
         self.is_keep_alive = is_keep_alive
         self.awaits_continue = awaits_continue
         self.buffered_bytes = 0
+        self.counted_bytes = 0
         self.is_body_complete = False
         self.is_on_the_wire = False
         self.is_answered = False
@@ -109,9 +115,9 @@ class Exchange:
 
     async def run(self, application: Application) -> None:
         """Let the application answer; where it does not, have the connection do it."""
-        if self.is_over:
-            return
         try:
+            if self.is_over:
+                return
             await application(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
             self._connection.abort()
@@ -124,6 +130,10 @@ class Exchange:
             if self.is_answered or self.is_over:
                 return
             _log.error("application_did_not_answer method=%s", self.scope["method"])
+        finally:
+            # Not before: an application may hold a body long after whoever sent it has left.
+            if self.counted_bytes:
+                self._connection.discount(self)
         if not (self.is_answered or self.is_over):
             self._connection.exchange_broken(self)
 

@@ -34,6 +34,7 @@ BROKEN = WireFault(500, "internal", "Something failed on the server; its log has
 CODING_UNKNOWN = WireFault(400, "transfer_encoding_unknown", "The only transfer encoding that is taken is chunked.")
 CONNECT_REFUSED = WireFault(400, "connect_refused", "This server is not a proxy.")
 TOO_MANY_CONNECTIONS = WireFault(503, "overloaded", "Too many connections are open.", retry_after_s=1)
+TOO_MANY_BODIES = WireFault(503, "overloaded", "Too many large requests are under way.", retry_after_s=1)
 VERSION_UNKNOWN = WireFault(400, "http_version_unknown", "The request must be HTTP/1.1 or HTTP/1.0.")
 
 STATUS_LINES: dict[int, bytes] = {

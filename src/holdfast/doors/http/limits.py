@@ -11,6 +11,10 @@ BODY_BYTES_DEFAULT_MAX = 1 * MIB
 BODY_BYTES_LARGE_MAX = 4 * MIB
 """A body on the routes that take handoffs and imports: 800 KB of canonical JSON is several times that when escaped."""
 
+DECODED_AT_ONCE_BYTES_MAX = 16 * KIB
+"""A body that is decoded on the event loop: 5 ms at worst with its canonical form. What is longer, up to seconds for
+4 MiB made to be slow, is decoded on a thread beside it; going there and back costs a tenth of a millisecond."""
+
 SSL_HANDSHAKE_S = 10
 """As long as a head may take."""
 
@@ -34,6 +38,9 @@ class WireLimits(NamedTuple):
         connection can go on; over it the connection is closed.
     pipelined_requests_max: requests read ahead of the answer in progress; over it 400.
     buffered_body_bytes_max: body bytes read ahead of the application; over it reading pauses.
+    counted_body_bytes_min, counted_bodies_bytes_max: bodies of requests that were not answered yet may have this much
+        together, on all connections; over it a body that has come to more than the first is refused with 503. Shorter
+        ones, every beat among them, are not counted and not refused: their sum is bounded by that of connections.
     buffered_answer_bytes_max: answer bytes that wait for the client; over it the application waits.
     connections_max: open at once; over it 503. The server asks the system for as many open files, and some more.
     handshakes_max: TLS connections that are not done with their handshake; over it the oldest is let go.
@@ -58,6 +65,8 @@ class WireLimits(NamedTuple):
     unread_body_bytes_max: int
     pipelined_requests_max: int
     buffered_body_bytes_max: int
+    counted_body_bytes_min: int
+    counted_bodies_bytes_max: int
     buffered_answer_bytes_max: int
     connections_max: int
     handshakes_max: int
@@ -82,6 +91,8 @@ WIRE_LIMITS = WireLimits(
     unread_body_bytes_max=64 * KIB,
     pipelined_requests_max=64,
     buffered_body_bytes_max=64 * KIB,
+    counted_body_bytes_min=64 * KIB,
+    counted_bodies_bytes_max=96 * MIB,
     buffered_answer_bytes_max=64 * KIB,
     connections_max=4096,
     handshakes_max=1024,

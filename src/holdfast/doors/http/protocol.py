@@ -46,7 +46,10 @@ class _Stop(Exception):
 
 
 class Wire:
-    """What the connections of one server share: the limits, a coarse clock, and a count of what was refused.
+    """What the connections of one server share: the limits, a coarse clock, and counts.
+
+    refused: by code, what was refused before the application. counted_bodies_bytes: what large bodies of requests that
+    were not answered yet take together.
 
     The clock is read instead of the time, so that a request costs no system call and no timer for its deadlines.
     """
@@ -55,6 +58,7 @@ class Wire:
         self.limits = limits
         self.now_ms = 0
         self.refused: Counter[str] = Counter()
+        self.counted_bodies_bytes = 0
         self._last_tick_ms: int | None = None
         self._swept_ms = 0
         self._date_headers: list[tuple[bytes, bytes]] = []
@@ -168,6 +172,8 @@ class WireProtocol(asyncio.Protocol):
         for exchange in (self._active, self._parsing, *self._waiting):
             if exchange is not None:
                 exchange.give_up()
+                if exchange is not self._active:
+                    self.discount(exchange)
         self._active = self._parsing = None
         self._waiting.clear()
         self.resume_writing()
@@ -341,7 +347,11 @@ class WireProtocol(asyncio.Protocol):
             fault = self._take_unusual_target(method)
             if fault is not None:
                 return fault
-        return faults.BODY_TOO_LARGE if self._content_length > self._limits.body_bytes_max else None
+        if self._content_length <= self._limits.counted_body_bytes_min:
+            return None
+        if self._content_length > self._limits.body_bytes_max:
+            return faults.BODY_TOO_LARGE
+        return faults.TOO_MANY_BODIES if self._is_over_budget(self._content_length) else None
 
     def _take_unusual_target(self, method: bytes) -> WireFault | None:
         """Reduce an absolute target to its path, where it names the same host as the Host header."""
@@ -365,9 +375,29 @@ class WireProtocol(asyncio.Protocol):
         self._body_bytes += len(data)
         if self._body_bytes > self._limits.body_bytes_max:
             self.fail(faults.BODY_TOO_LARGE)
+        if self._body_bytes > self._limits.counted_body_bytes_min:
+            self._count(self._parsing)
         self._parsing.feed(data)
         if self._parsing.buffered_bytes > self._limits.buffered_body_bytes_max or self._waiting:
             self._pause_reading()
+
+    def _count(self, exchange: Exchange) -> None:
+        """Count what arrived of a large body, and refuse it where all of them have come to too much."""
+        if exchange.is_answered or exchange.is_over:
+            return
+        more = self._body_bytes - exchange.counted_bytes
+        if self._is_over_budget(more):
+            self.fail(faults.TOO_MANY_BODIES)
+        exchange.counted_bytes += more
+        self._wire.counted_bodies_bytes += more
+
+    def _is_over_budget(self, more: int) -> bool:
+        return self._wire.counted_bodies_bytes + more > self._limits.counted_bodies_bytes_max
+
+    def discount(self, exchange: Exchange) -> None:
+        """Count its body no more."""
+        self._wire.counted_bodies_bytes -= exchange.counted_bytes
+        exchange.counted_bytes = 0
 
     def on_message_complete(self) -> None:
         if self._has_upgrade and self._is_upgrade_with_body():
@@ -424,6 +454,8 @@ class WireProtocol(asyncio.Protocol):
         if exchange.is_on_the_wire or exchange is not self._active:
             self.abort()
             return
+        for each in self._waiting:
+            self.discount(each)
         self._waiting.clear()
         self._is_deaf = True
         self._fault = faults.BROKEN
@@ -451,7 +483,7 @@ class WireProtocol(asyncio.Protocol):
                     self.abort()
                     return
             elif self._waiting and self._waiting[-1] is broken:
-                self._waiting.pop()
+                self.discount(self._waiting.pop())
             elif broken.is_answered and self._active is None:
                 self._fault = None
         if self._active is None and not self._waiting:
