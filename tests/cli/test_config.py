@@ -181,6 +181,57 @@ def test_no_auth_is_refused_where_others_can_ask(host: str, tmp_path: Path) -> N
     assert (error.name, error.source) == ("HOLDFAST_NO_AUTH", "environment")
 
 
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"HOLDFAST_TRUSTED_PROXIES": "10.0.0.7"}, "HOLDFAST_TRUSTED_PROXIES"),
+        ({"HOLDFAST_CORS_ORIGINS": "https://board.example.com"}, "HOLDFAST_CORS_ORIGINS"),
+    ],
+)
+def test_no_auth_is_refused_where_others_are_let_in(environ: dict[str, str], name: str, tmp_path: Path) -> None:
+    (error,) = errors_of(tmp_path, environ, no_auth=True)
+    assert error.name == name
+    assert "no_auth" in error.message
+
+
+def test_an_address_that_others_reach_needs_tls_or_a_proxy_that_speaks_it(tmp_path: Path) -> None:
+    (error,) = errors_of(tmp_path, {}, host="0.0.0.0")
+    assert error.name == "--host"
+    assert "HOLDFAST_TLS_CERT" in error.message
+    assert "--behind-proxy" in error.message
+    behind = load({"host": "0.0.0.0", "trusted_proxies": "10.0.0.7, 2001:db8::/32"}, {}, tmp_path).settings
+    assert [str(network) for network in behind.trusted_proxies] == ["10.0.0.7/32", "2001:db8::/32"]
+    files = {"HOLDFAST_TLS_CERT": "chain.pem", "HOLDFAST_TLS_KEY": "/etc/key.pem"}
+    spoken = load({"host": "0.0.0.0"}, files | {"HOLDFAST_HSTS_SECONDS": "600"}, tmp_path).settings
+    assert (spoken.tls_cert, spoken.tls_key) == (tmp_path / "chain.pem", Path("/etc/key.pem"))
+    assert spoken.hsts_seconds == 600
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"HOLDFAST_TLS_CERT": "chain.pem"}, "HOLDFAST_TLS_CERT"),
+        ({"HOLDFAST_TLS_KEY": "key.pem"}, "HOLDFAST_TLS_KEY"),
+        ({"HOLDFAST_HSTS_SECONDS": "600"}, "HOLDFAST_HSTS_SECONDS"),
+        ({"HOLDFAST_TRUSTED_PROXIES": "*"}, "HOLDFAST_TRUSTED_PROXIES"),
+        ({"HOLDFAST_TRUSTED_PROXIES": "0.0.0.0/0"}, "HOLDFAST_TRUSTED_PROXIES"),
+        ({"HOLDFAST_TRUSTED_PROXIES": "proxy.internal"}, "HOLDFAST_TRUSTED_PROXIES"),
+        ({"HOLDFAST_TRUSTED_PROXIES": "10.0.0.7/8"}, "HOLDFAST_TRUSTED_PROXIES"),
+        ({"HOLDFAST_TRUSTED_PROXIES": ","}, "HOLDFAST_TRUSTED_PROXIES"),
+        ({"HOLDFAST_CORS_ORIGINS": "*"}, "HOLDFAST_CORS_ORIGINS"),
+        ({"HOLDFAST_CORS_ORIGINS": "null"}, "HOLDFAST_CORS_ORIGINS"),
+        ({"HOLDFAST_CORS_ORIGINS": "https://*.example.com"}, "HOLDFAST_CORS_ORIGINS"),
+        ({"HOLDFAST_CORS_ORIGINS": "https://board.example.com/"}, "HOLDFAST_CORS_ORIGINS"),
+        ({"HOLDFAST_CORS_ORIGINS": "board.example.com"}, "HOLDFAST_CORS_ORIGINS"),
+        ({"HOLDFAST_CORS_ORIGINS": "https://Board.example.com"}, "HOLDFAST_CORS_ORIGINS"),
+    ],
+)
+def test_half_a_certificate_everybodys_proxy_and_patterns_of_origins_are_refused(
+    environ: dict[str, str], name: str, tmp_path: Path
+) -> None:
+    assert [error.name for error in errors_of(tmp_path, environ)] == [name]
+
+
 @pytest.mark.parametrize("host", ["localhost:8787", "http://localhost", "a b", "", "-x"])
 def test_a_host_is_a_name_or_an_address_alone(host: str, tmp_path: Path) -> None:
     assert [error.name for error in errors_of(tmp_path, {}, host=host)] == ["--host"]

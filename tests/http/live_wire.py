@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -35,14 +36,21 @@ class LiveWire:
     executed: the paths of requests that arrived in full and were carried out, in order.
     """
 
-    def __init__(self, limits: WireLimits, *, loop: Literal["asyncio", "uvloop"], tls: TlsFiles | None = None) -> None:
+    def __init__(
+        self,
+        limits: WireLimits,
+        *,
+        loop: Literal["asyncio", "uvloop"],
+        tls: TlsFiles | None = None,
+        edge: Mapping[str, Any] | None = None,
+    ) -> None:
         self.executed: list[str] = []
         self.bodies: list[bytes] = []
         self.gone = threading.Event()
         self.entered = threading.Event()
         self.released = threading.Event()
         self.server: WireServer = build_server(
-            self._application, host="127.0.0.1", port=0, limits=limits, loop=loop, tls=tls
+            self._application, host="127.0.0.1", port=0, limits=limits, loop=loop, tls=tls, **(edge or {})
         )
         self._thread = threading.Thread(target=self.server.run, name="live-wire")
 
@@ -153,13 +161,13 @@ class RawClient:
         """Send what the server will take; that it stops taking is for the answers to show."""
         try:
             self.sock.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             pass
 
     def _receive(self) -> bool:
         try:
             data = self.sock.recv(65_536)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             return False
         self.received += data
         return bool(data)
@@ -201,10 +209,14 @@ class RawClient:
 
 @contextmanager
 def live_wire(
-    limits: WireLimits, *, loop: Literal["asyncio", "uvloop"], tls: TlsFiles | None = None
+    limits: WireLimits,
+    *,
+    loop: Literal["asyncio", "uvloop"],
+    tls: TlsFiles | None = None,
+    edge: Mapping[str, Any] | None = None,
 ) -> Iterator[LiveWire]:
     """A running server; stopped at the end, which must not take long."""
-    wire = LiveWire(limits, loop=loop, tls=tls)
+    wire = LiveWire(limits, loop=loop, tls=tls, edge=edge)
     wire.start()
     try:
         yield wire

@@ -27,7 +27,7 @@ POLL_SECONDS = 0.01
 _DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 """Has the kernel send SIGKILL to the program when whoever started it is gone."""
 
-_READY = re.compile(r"^Ready on http://127\.0\.0\.1:([0-9]+)$", re.MULTILINE)
+_READY = re.compile(r"^Ready on https?://127\.0\.0\.1:([0-9]+)$", re.MULTILINE)
 
 
 class NotStarted(Exception):
@@ -123,6 +123,10 @@ class Server:
     def terminate(self) -> None:
         """Ask the process to stop (SIGTERM), and do not wait."""
         os.kill(self.pid, signal.SIGTERM)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        os.kill(self.pid, number)
 
     def wait(self) -> int:
         """The exit status, once the process is over."""

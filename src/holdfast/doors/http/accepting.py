@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from holdfast.doors.http.limits import SSL_HANDSHAKE_S
 from holdfast.doors.http.protocol import Wire
@@ -81,13 +82,16 @@ class TlsListener:
                 oldest.cancel()
             task = self._loop.create_task(self._shake_hands(connection))
             self._handshakes[task] = None
-            task.add_done_callback(self._done)
+            task.add_done_callback(partial(self._done, connection))
 
     def _resume(self) -> None:
         self._loop.add_reader(self._sock, self._accept)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)
+        if task.cancelled():
+            # One that is cancelled before its first step never learned of its socket.
+            connection.close()
 
     async def _shake_hands(self, connection: socket.socket) -> None:
         try:

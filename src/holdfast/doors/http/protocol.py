@@ -604,9 +604,11 @@ class WireProtocol(asyncio.Protocol):
         self._is_deaf = True
         self._is_closing = True
         self._deadline_ms = self._wire.now_ms + self._limits.linger_ms
-        if is_client_sending and not self._is_stopping and self._transport.can_write_eof():
+        if is_client_sending and not self._is_stopping:
             self.resume_reading()
-            self._transport.write_eof()
+            # TLS cannot be half closed: its client has the answer, and leaves, or is left at the deadline.
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
         else:
             self._transport.close()
 
