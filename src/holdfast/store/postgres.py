@@ -6,12 +6,16 @@ batch reads and writes each table with one statement.
 
 import logging
 import os
+import random
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holdfast.commands.lists import ListPage, ListRequest
 from holdfast.commands.rows import TABLES, Key, Members, Need, Row, SetSpec, Table
@@ -32,6 +36,20 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_TIMEOUT_SECONDS = 5
 """How long to wait for the server to take a connection, per try."""
+
+TCP_DEFAULTS = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+"""A server whose host vanished is noticed within half a minute rather than the quarter of an hour that a kernel takes.
+The last is in milliseconds. What the URL says counts instead."""
+
+RETRY_SECONDS_MIN = 0.05
+RETRY_SECONDS_MAX = 5.0
+"""How long nobody tries to connect after a failure, doubled with each one. A node that tries every five seconds costs a
+server nothing, and a server that is back is used within five."""
 
 TRANSACTION_IDLE_MS_MAX = 2_000
 """How long a transaction of ours may stand still before the server rolls it back and ends its connection. A node that
@@ -57,21 +75,19 @@ class PostgresStore:
     def __init__(self, url: str, *, clock: ProcessClock | None = None) -> None:
         self._url = url
         self._clock = clock
+        self._door = _Door(url)
         self._writer: Connection | None = None
         try:
             with _connect(url) as connection:
                 _migrate(connection, clock=clock)
         except errors.OperationalError as error:
             raise StoreUnavailable(_why(error)) from error
-        self._readers: Pool[Connection] = Pool(lambda: _connect(url, is_autocommit=True), lambda each: each.close())
+        self._readers: Pool[Connection] = Pool(lambda: self._door.open(is_autocommit=True), lambda each: each.close())
 
     def begin(self) -> "PostgresTransaction":
-        """Begin a transaction on the writer connection, opened anew if it was lost."""
-        try:
-            if self._writer is None or self._writer.closed:
-                self._writer = _connect(self._url)
-        except errors.OperationalError as error:
-            raise StoreUnavailable(_why(error)) from error
+        """Begin a transaction on the writer connection, opened anew if it was lost. Raises: StoreUnavailable."""
+        if self._writer is None or self._writer.closed:
+            self._writer = self._door.open()
         return PostgresTransaction(self._writer, clock=self._clock, reconnect=lambda: _connect(self._url))
 
     def get(self, key: Key) -> Row | None:
@@ -125,7 +141,49 @@ class PostgresStore:
             with self._readers.connection() as connection:
                 return connection.execute(query, values).fetchall()
         except errors.OperationalError as error:
+            log.warning("read_interrupted error=%s", _why(error))
+        # Where one kept connection turns out to be lost, the others are too: the server was away meanwhile.
+        self._readers.close()
+        try:
+            with self._readers.connection() as connection:
+                return connection.execute(query, values).fetchall()
+        except errors.OperationalError as error:
             raise StoreUnavailable(_why(error)) from error
+
+
+class _Door:
+    """The way to the server for all threads: after a failure it stays shut for a while, longer with each.
+
+    So whoever asks meanwhile is told at once, rather than after a wait for a server that was not there a moment ago.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._retry_seconds = 0.0
+        self._shut_until = 0.0
+
+    def open(self, *, is_autocommit: bool = False) -> Connection:
+        """A new connection. Raises: StoreUnavailable."""
+        if time.monotonic() < self._shut_until:
+            raise StoreUnavailable("The database could not be reached a moment ago.")
+        try:
+            connection = _connect(self._url, is_autocommit=is_autocommit)
+        except errors.OperationalError as error:
+            self._shut()
+            raise StoreUnavailable(_why(error)) from error
+        self._retry_seconds = 0.0
+        return connection
+
+    def _shut(self) -> None:
+        with self._lock:
+            # Several threads that failed together are one failure.
+            if time.monotonic() < self._shut_until:
+                return
+            self._retry_seconds = min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, 2 * self._retry_seconds))
+            # Spread, so that many nodes do not all come at once.
+            self._shut_until = time.monotonic() + self._retry_seconds * random.uniform(0.5, 1.0)
+            log.warning("database_unreachable retry_seconds=%.2f", self._retry_seconds)
 
 
 class PostgresTransaction:
@@ -235,6 +293,9 @@ class PostgresTransaction:
         try:
             self._connection.commit()
         except LOST as error:
+            if isinstance(error, errors.DiskFull) and error.diag.severity_nonlocalized == "ERROR":
+                # The server lives and has rolled it back. One that panics over it may have written the commit.
+                raise StoreFull from error
             log.warning("commit_interrupted error=%s", _why(error))
             self._connection.close()
             self._settle_commit(error)
@@ -296,7 +357,9 @@ READER_PLANS = "-c plan_cache_mode=force_custom_plan"
 
 def _connect(url: str, *, is_autocommit: bool = False) -> Connection:
     return psycopg.connect(
-        url,
+        make_conninfo(
+            url, **{name: value for name, value in TCP_DEFAULTS.items() if name not in conninfo_to_dict(url)}
+        ),
         autocommit=is_autocommit,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name="holdfast",
