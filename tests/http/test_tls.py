@@ -22,8 +22,8 @@ from holdfast.doors.http.accepting import HANDSHAKE_CROWDED_OUT, HANDSHAKE_FAILE
 from holdfast.doors.http.limits import WIRE_LIMITS
 from holdfast.doors.http.tls import TlsFiles, TlsUnusable, renew, server_context
 from tests.http.attacks import ATTACKS, END, GET, HOST, POST, SMUGGLED, Attack
-from tests.http.certificates import authority_file, client_context, issue
 from tests.http.live_wire import WAIT_S, LiveWire, RawClient, eventually, live_wire
+from tests.support.certificates import authority_file, client_context, issue
 from tests.support.server import PROGRAM, Server
 
 Loop = Literal["asyncio", "uvloop"]

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ ANSWER_SECONDS_MAX = 20.0
 """How long a request may stay unanswered, unless a test says otherwise; a healthy server needs milliseconds."""
 
 LIST_LIMIT = 200
+
+GATEWAY_STATUSES = (502, 504)
 
 
 class Reachable(Protocol):
@@ -48,10 +51,19 @@ class Answer(NamedTuple):
 class Client:
     """Sends one request after another to a server, and connects again where the connection was lost."""
 
-    def __init__(self, server: Reachable, *, key: str = KEY, answer_seconds_max: float = ANSWER_SECONDS_MAX) -> None:
+    def __init__(
+        self,
+        server: Reachable,
+        *,
+        key: str = KEY,
+        answer_seconds_max: float = ANSWER_SECONDS_MAX,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """context: for a server that speaks TLS."""
         self._server = server
         self._key = key
         self._answer_seconds_max = answer_seconds_max
+        self._context = context
         self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> "Client":
@@ -80,12 +92,18 @@ class Client:
             headers["Idempotency-Key"] = key
         content = None if body is None else json.dumps(body).encode()
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(HOST, self._server.port, timeout=self._answer_seconds_max)
+            self._connection = self._connect()
         try:
             self._connection.request(method, path, content, headers)
         except OSError as error:
             self.close()
             raise Unanswered from error
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(HOST, self._server.port, timeout=self._answer_seconds_max)
+        timeout = self._answer_seconds_max
+        return http.client.HTTPSConnection(HOST, self._server.port, timeout=timeout, context=self._context)
 
     def hear(self) -> Answer:
         """The reply to what was asked. Raises: Unanswered."""
@@ -96,6 +114,9 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Unanswered from error
+        if response.status in GATEWAY_STATUSES:
+            # A proxy's word: it does not know either.
+            raise Unanswered
         return Answer(response.status, content, response.headers.get("Idempotency-Replayed") == "true")
 
     def get(self, path: str) -> Answer:
