@@ -1,12 +1,16 @@
 """Servers for the proofs."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ALLOW_NO_POSTGRES_VARIABLE
+from tests.proof.own_postgres import OwnPostgres, own_postgres
+from tests.support.postgres import PostgresUnavailable
 from tests.support.server import PROGRAM, Server
 
 Serve = Callable[..., Server]
@@ -25,3 +29,15 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def postgres() -> Iterator[OwnPostgres]:
+    """A PostgreSQL that this test alone uses, so that it may be stopped."""
+    try:
+        with own_postgres() as started:
+            yield started
+    except PostgresUnavailable as unavailable:
+        if os.environ.get(ALLOW_NO_POSTGRES_VARIABLE) != "1":
+            raise
+        pytest.skip(f"no PostgreSQL: {unavailable}")

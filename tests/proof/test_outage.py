@@ -1,19 +1,13 @@
 """A database that goes away: nothing is accepted meanwhile, nobody dies of it, and everything heals by itself."""
 
-import os
 import time
-from collections.abc import Iterator
 
-import pytest
-
-from tests.conftest import ALLOW_NO_POSTGRES_VARIABLE
 from tests.proof.beating import LEASE_SECONDS, beating, dead_by_mistake, fleet, hear
 from tests.proof.client import Client
 from tests.proof.conftest import Serve
 from tests.proof.load import Holder, Ledger, check, working
-from tests.proof.own_postgres import OwnPostgres, own_postgres
+from tests.proof.own_postgres import OwnPostgres
 from tests.proof.report import summary
-from tests.support.postgres import PostgresUnavailable
 from tests.support.server import eventually
 
 FLEET = 8
@@ -21,18 +15,6 @@ HOLDERS = 6
 AWAY_SECONDS = LEASE_SECONDS + 0.6
 RESTARTS = 2
 BLINK_SECONDS = 0.3
-
-
-@pytest.fixture
-def postgres() -> Iterator[OwnPostgres]:
-    """A PostgreSQL that this test alone uses, so that it may be stopped."""
-    try:
-        with own_postgres() as started:
-            yield started
-    except PostgresUnavailable as unavailable:
-        if os.environ.get(ALLOW_NO_POSTGRES_VARIABLE) != "1":
-            raise
-        pytest.skip(f"no PostgreSQL: {unavailable}")
 
 
 def test_nobody_who_beats_dies_of_a_database_that_was_away_or_frozen(serve: Serve, postgres: OwnPostgres) -> None:

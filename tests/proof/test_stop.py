@@ -1,14 +1,22 @@
-"""A server that is told to stop (SIGTERM): it answers what it took, keeps what it answered, and exits with 0."""
+"""A server that is told to stop (SIGTERM): it answers what it took, keeps what it answered, and exits with 0.
 
+Told again, it ends at once. And what systemd hears of all this.
+"""
+
+import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
 
 from tests.proof import database
 from tests.proof.client import Answer, Client
 from tests.proof.conftest import Serve
 from tests.proof.load import Holder, Ledger, check, working
-from tests.support.server import eventually
+from tests.support.server import Server, eventually
 
 HOLDERS = 8
 STOP_SECONDS_MAX = 10.0
@@ -77,3 +85,45 @@ def test_a_long_poll_is_answered_when_the_server_is_told_to_stop(serve: Serve, s
         assert server.wait() == 0
         print(f"stopped in {time.monotonic() - told_at:.1f} s with a long poll open")
         assert (answer.result().status, answer.result().body["items"]) == (200, [])
+
+
+@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_told_again_ends_at_once_and_keeps_what_it_answered(
+    again: signal.Signals, serve: Serve, sqlite_url: str
+) -> None:
+    server = serve(sqlite_url)
+    with Client(server) as client, Client(server) as held:
+        kept = client.started("scope", holder_id="holder")
+        with database.writers_kept_out(sqlite_url):
+            held.ask("POST", "/v1/sessions", {"agent": "prover", "holder_id": "other"})
+            assert client.get("/v1/sessions").status == 200
+            server.terminate()
+            eventually(lambda: not _listens(server))
+            server.signal(again)
+            assert server.wait() == 1
+        assert f"stop_forced signal={again.name}" in server.said
+        server.start()
+        client.close()
+        assert client.session(kept["id"])["status"] == "active"
+
+
+def test_systemd_hears_that_a_server_is_ready_well_and_stopping(sqlite_url: str, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(tmp_path / "notify"))
+        heard.settimeout(STOP_SECONDS_MAX)
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with Server(sqlite_url, directory=tmp_path / "node", environ=environ) as server:
+            server.start()
+            assert heard.recv(100) == b"READY=1"
+            assert [heard.recv(100) for _ in range(2)] == [b"WATCHDOG=1"] * 2
+            server.terminate()
+            said = heard.recv(100)
+            while said == b"WATCHDOG=1":
+                said = heard.recv(100)
+            assert said == b"STOPPING=1"
+            assert server.wait() == 0
+
+
+def _listens(server: Server) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", server.port)) == 0

@@ -24,7 +24,12 @@ in the working directory, and a line of the TOML file that --config names
 (port = 8787). `holdfast config` lists them, and where each value came from.
 
 \b
-Exit codes: 0 stopped in good order; 1 failed; 2 a setting is wrong.
+SIGTERM or an interrupt lets requests in flight finish; a second one ends at
+once. SIGHUP reads the certificate anew.
+
+\b
+Exit codes: 0 stopped in good order; 1 failed, or ended by a second signal;
+2 a setting is wrong.
 """
 
 
