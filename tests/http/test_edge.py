@@ -2,7 +2,9 @@
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from holdfast.doors.http.cors import Cors
 from holdfast.doors.http.forwarded import HOPS_MAX, Forwarded
 from holdfast.doors.http.limits import WIRE_LIMITS
 from holdfast.doors.http.server import WireServer, build_server
-from tests.http.live_wire import LiveWire, live_wire
+from tests.http.live_wire import WAIT_S, LiveWire, RawClient, live_wire
+from tests.support.server import Server
 
 Message = MutableMapping[str, Any]
 Raw = list[tuple[bytes, bytes]]
@@ -165,3 +168,19 @@ def test_the_server_wires_both(path: bytes, monkeypatch: pytest.MonkeyPatch) -> 
     assert b"access-control-allow-origin: https://board.example.com" in head
     assert b"x-content-type-options: nosniff" in head
     assert ("192.0.2.1", 0) in seen
+
+
+def test_the_settings_reach_the_server(sqlite_url: str, tmp_path: Path) -> None:
+    environ = {"HOLDFAST_CORS_ORIGINS": PAGE, "HOLDFAST_TRUSTED_PROXIES": "127.0.0.1"}
+    with Server(sqlite_url, directory=tmp_path / "node", environ=environ) as server:
+        server.start()
+        with RawClient(socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S)) as client:
+            preflight = b"Host: a\r\nOrigin: %b\r\nAccess-Control-Request-Method: POST\r\n\r\n"
+            client.send(b"OPTIONS /v1/sessions HTTP/1.1\r\n" + preflight % PAGE.encode())
+            allowed = client.read_answer()
+            client.send(b"OPTIONS /v1/sessions HTTP/1.1\r\n" + preflight % b"https://evil.example.com")
+            refused = client.read_answer()
+    assert allowed is not None
+    assert refused is not None
+    assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (204, PAGE)
+    assert (refused.status, refused.headers["vary"]) == (405, "origin")

@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,7 +16,7 @@ import pytest
 
 from holdfast.doors.http.bodies import Receive
 from holdfast.doors.http.limits import WIRE_LIMITS
-from holdfast.doors.http.protocol import WireProtocol
+from holdfast.doors.http.protocol import CROWDED_OUT, WireProtocol
 from holdfast.doors.http.server import (
     AddressUnusable,
     ApplicationNotStarted,
@@ -374,6 +374,25 @@ def test_connections_over_the_limit_are_told_so(loop: Loop) -> None:
             first.send(NEXT)
             assert first.read_answer() is not None
         assert wire.server.wire.refused == {"overloaded": 1}
+
+
+def test_a_crowd_that_says_nothing_makes_room_for_a_client_that_does(loop: Loop) -> None:
+    with live_wire(PATIENT._replace(connections_max=20), loop=loop) as wire, ExitStack() as opened:
+        regular = opened.enter_context(wire.connect())
+        regular.send(GET + END)
+        assert regular.read_answer() is not None
+        crowd = [opened.enter_context(wire.connect()) for _ in range(30)]
+        for number, silent in enumerate(crowd):
+            silent.send(b"GET /never HTTP/1.1\r\n" if number % 2 else b"")
+        newcomer = opened.enter_context(wire.connect())
+        for client in (newcomer, regular):
+            client.send(NEXT)
+            answer = client.read_answer()
+            assert answer is not None
+            assert answer.status == 200
+        assert wire.server.wire.refused == {CROWDED_OUT: 12}
+        assert [client.read_answer() for client in crowd[:12]] == [None] * 12
+        assert len(wire.server.wire.newcomers) <= 20
 
 
 def test_stop_lets_requests_finish_and_drops_those_that_never_began(loop: Loop) -> None:

@@ -42,7 +42,8 @@ class WireLimits(NamedTuple):
         together, on all connections; over it a body that has come to more than the first is refused with 503. Shorter
         ones, every beat among them, are not counted and not refused: their sum is bounded by that of connections.
     buffered_answer_bytes_max: answer bytes that wait for the client; over it the application waits.
-    connections_max: open at once; over it 503. The server asks the system for as many open files, and some more.
+    connections_max: open at once; over it the one that has waited longest without a whole head makes room, and where
+        there is none, 503. The server asks the system for as many open files, and some more.
     handshakes_max: TLS connections that are not done with their handshake; over it the oldest is let go.
     first_byte_ms: a connection that never says anything is closed after this.
     head_ms: from a head's first byte to its last, however it trickles; over it 408.

@@ -30,6 +30,8 @@ _log = logging.getLogger("holdfast.wire")
 NEVER_MS = 1 << 62
 """A deadline that does not come."""
 
+CROWDED_OUT = "crowded_out"
+
 TICK_MS_MAX = 1_000
 """What one tick of the wire's clock may add: a process that was stopped for longer blames no client for it."""
 
@@ -49,7 +51,8 @@ class Wire:
     """What the connections of one server share: the limits, a coarse clock, and counts.
 
     refused: by code, what was refused before the application. counted_bodies_bytes: what large bodies of requests that
-    were not answered yet take together.
+    were not answered yet take together. newcomers: connections in the order of their coming, most of which have not
+    sent a whole head yet.
 
     The clock is read instead of the time, so that a request costs no system call and no timer for its deadlines.
     """
@@ -59,6 +62,7 @@ class Wire:
         self.now_ms = 0
         self.refused: Counter[str] = Counter()
         self.counted_bodies_bytes = 0
+        self.newcomers: dict[WireProtocol, None] = {}
         self._last_tick_ms: int | None = None
         self._swept_ms = 0
         self._date_headers: list[tuple[bytes, bytes]] = []
@@ -75,6 +79,20 @@ class Wire:
         for connection in list(state.connections):
             if isinstance(connection, WireProtocol):
                 connection.sweep()
+
+    def make_room(self) -> bool:
+        """Break off the connection that has waited longest without a whole head; whether there was one.
+
+        A client that means it sends its first head at once, and a crowd of silent ones must not keep it out.
+        """
+        while self.newcomers:
+            oldest = next(iter(self.newcomers))
+            del self.newcomers[oldest]
+            if oldest.is_silent:
+                self.refused[CROWDED_OUT] += 1
+                oldest.abort()
+                return True
+        return False
 
     def date_line(self, state: ServerState) -> bytes:
         """The headers that every response has, as bytes; joined again only when the server renewed them."""
@@ -152,13 +170,14 @@ class WireProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not checked: uvloop's transports have the methods and not the base class.
         self._transport = transport = cast(asyncio.Transport, transport)
-        if len(self._connections) >= self._limits.connections_max:
+        if len(self._connections) >= self._limits.connections_max and not self._wire.make_room():
             self._is_deaf = self._is_closing = True
             self._wire.refused[faults.TOO_MANY_CONNECTIONS.code] += 1
             transport.write(faults.answer_to(faults.TOO_MANY_CONNECTIONS, date_line=self.date_line))
             transport.close()
             return
         self._connections.add(self)
+        self._wire.newcomers[self] = None
         transport.set_write_buffer_limits(high=self._limits.buffered_answer_bytes_max)
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
@@ -167,6 +186,7 @@ class WireProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        self._wire.newcomers.pop(self, None)
         self._is_deaf = True
         self._is_closing = True
         for exchange in (self._active, self._parsing, *self._waiting):
@@ -177,6 +197,11 @@ class WireProtocol(asyncio.Protocol):
         self._active = self._parsing = None
         self._waiting.clear()
         self.resume_writing()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no whole head has come yet."""
+        return self._parsing is None and not self._is_closing
 
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
