@@ -17,7 +17,7 @@ from tests.support.certificates import client_context, issue
 from tests.support.server import STOP_SECONDS_MAX, Server
 
 BEATS = 400
-ROUNDS = 3
+ROUNDS = 6
 """A machine that stood still for a moment spoils a round; a server that a crowd can slow down spoils all of them."""
 
 P99_MS_MAX = 100
