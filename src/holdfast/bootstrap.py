@@ -31,6 +31,7 @@ from holdfast.doors.http.tls import TlsFiles, TlsUnusable
 from holdfast.engine.batch import Outcome, run_batch
 from holdfast.engine.core import Core, has_keys
 from holdfast.engine.driver import Engine, QueueLimits
+from holdfast.engine.event_hub import FollowerLimits
 from holdfast.engine.process import ProcessEngine, Writer, ask, die_with_server, frame, receive
 from holdfast.engine.sweeper import Sweeper
 from holdfast.engine.thread import ThreadEngine
@@ -219,6 +220,9 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         configured_keys=configured,
         trusts_everybody=settings.no_auth,
         opens_accounts=settings.accounts_autocreate,
+        follower_limits=FollowerLimits(
+            of_account=settings.streams_per_account_max, of_key=settings.streams_per_key_max
+        ),
     )
 
     async def on_start() -> None:

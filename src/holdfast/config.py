@@ -62,6 +62,8 @@ LIST_MAX = 100
 """Proxies or origins; with more, somebody means a pattern."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+COUNT_MAX = 1_000_000
+"""Of anything that is counted; more is a mistake."""
 
 Given = str | int | bool | None
 """A value as somebody gave it: text from flags and files of variables, more from TOML."""
@@ -120,6 +122,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     cors_origins: tuple[str, ...]
     hsts_seconds: int
+    streams_per_key_max: int
+    streams_per_account_max: int
 
 
 class Loaded(NamedTuple):
@@ -430,6 +434,10 @@ def _read_port(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=PORT_MAX)
 
 
+def _read_count(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=0, highest=COUNT_MAX)
+
+
 def _read_whole(text: str, *, lowest: int, highest: int) -> int:
     if re.fullmatch(r"[0-9]{1,15}", text.strip()) and lowest <= int(text) <= highest:
         return int(text)
@@ -567,5 +575,9 @@ SETTINGS = (
     ),
     Setting("cors_origins", "origins whose pages may use the API", _read_origins, empty=()),
     Setting("hsts_seconds", "how long browsers insist on HTTPS; 0: not told", _read_hsts_seconds, default=0),
+    Setting(
+        "streams_per_key_max", "event streams and waiting polls of one key, on this node", _read_count, default=1_000
+    ),
+    Setting("streams_per_account_max", "the same of all keys of an account together", _read_count, default=2_000),
 )
 """Everything that can be set."""

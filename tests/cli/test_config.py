@@ -48,6 +48,8 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         trusted_proxies=(),
         cors_origins=(),
         hsts_seconds=0,
+        streams_per_key_max=1_000,
+        streams_per_account_max=2_000,
     )
     assert set(loaded.sources.values()) == {"default"}
 

@@ -21,6 +21,7 @@ from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, StopSession
 from holdfast.commands.view import Reply
 from holdfast.domain.errors import Code, Refusal
+from holdfast.domain.events import EventFilter
 from holdfast.domain.limits import MINUTE_MS
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
@@ -339,7 +340,8 @@ def test_events_are_numbered_in_the_order_in_which_they_can_be_read(nodes: Nodes
     def read() -> list[str]:
         seen: list[str] = []
         while not is_over.is_set():
-            found = nodes.callers[-1].store.events_after(AGENT.account_id, number=len(seen), filters={}, limit=1_000)
+            store = nodes.callers[-1].store
+            found = store.events_after(AGENT.account_id, number=len(seen), wanted=EventFilter(), limit=1_000).events
             assert [event.number for event in found] == list(range(len(seen) + 1, len(seen) + len(found) + 1))
             seen += [event.id for event in found]
         return seen

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from holdfast.commands.bodies import Body, refusal_body
 from holdfast.commands.holding import change, find_session
-from holdfast.commands.rows import Need, session_key
-from holdfast.commands.view import Reply, View
+from holdfast.commands.rows import Need, profile_key, scope_key, session_key
+from holdfast.commands.view import Reply, Unloaded, View
 from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Refusal
 from holdfast.domain.fencing import check_token, require_token
 from holdfast.domain.ids import SessionId
-from holdfast.domain.lifecycle import Changed, beat, beat_in_time
+from holdfast.domain.lifecycle import Changed, beat, beat_in_time, needs_scope
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import Session, Status
@@ -54,7 +54,18 @@ class HeartbeatBatch(NamedTuple):
                 accepted += 1
             except Refusal as refusal:
                 results.append({"session_id": each.session_id, "ok": False, "refusal": refusal_body(refusal)})
+            except Unloaded:
+                # One round for all whose lease has lapsed, rather than one for each.
+                view.require(*self._needs_of_lapsed(view))
+                raise
         return Reply({"results": results, "accepted": accepted, "refused": len(results) - accepted})
+
+    def _needs_of_lapsed(self, view: View) -> list[Need]:
+        sessions = [view.get(Session, each.session_id) for each in self.beats]
+        own = [each for each in sessions if each is not None and each.account_id == view.actor.account_id]
+        lapsed = [session for session in own if needs_scope(session, now=view.now)]
+        scopes = [scope_key(session.account_id, session.scope) for session in lapsed]
+        return [*scopes, *[profile_key(session.id) for session in lapsed]]
 
 
 def _beaten(command: Heartbeat, view: View) -> Body:

@@ -81,7 +81,10 @@ def record(view: View, changed: Changed) -> None:
     """Leave a changed session and what happened to it in the view."""
     view.put(changed.session)
     if changed.happenings:
-        view.emit(changed.happenings, session_id=changed.session.id, account_id=changed.session.account_id)
+        session = changed.session
+        # A beat and a sweep name the profile only here, where something happened, which is seldom.
+        project_id = find_profile(view, session).project_id
+        view.emit(changed.happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
 
 
 def audit(view: View, action: AuditAction, *, target: str, reason: str | None = None, data_json: str = "{}") -> None:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
-from holdfast.domain.events import Event
+from holdfast.domain.events import Event, EventReader
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.keys import Account, ApiKey
 from holdfast.domain.scope import Scope
@@ -62,6 +62,7 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("checkpoint", Checkpoint, ("session_id", "number")),
         Table("audit", AuditRecord, ("id",)),
         Table("service_state", ServiceState, ("id",)),
+        Table("event_reader", EventReader, ("account_id", "name")),
         Table("event", Event, ("account_id", "number")),
     )
 }

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from holdfast.commands.holding import record
-from holdfast.commands.rows import Need, session_key
+from holdfast.commands.rows import Need, profile_key, session_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor
@@ -26,17 +26,13 @@ class SweepSessions(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """How many sessions changed, and how many were only looked at."""
-        changed_count = 0
-        for session_id in self.session_ids:
-            session = view.get(Session, session_id)
-            if session is not None:
-                changed_count += _swept(session, view)
-        return Reply({"changed": changed_count, "examined": len(self.session_ids)})
-
-
-def _swept(session: Session, view: View) -> bool:
-    settled = lifecycle.settle(session, now=view.now)
-    swept = lifecycle.rescheduled(settled.session)
-    if swept != session:
-        record(view, settled._replace(session=swept))
-    return bool(settled.happenings)
+        found = [view.get(Session, session_id) for session_id in self.session_ids]
+        settled = [(each, lifecycle.settle(each, now=view.now)) for each in found if each is not None]
+        changed = [session.id for session, after in settled if after.happenings]
+        # What is recorded of them takes their profiles, asked for at once: each asking may cost a round.
+        view.require(*map(profile_key, changed))
+        for session, after in settled:
+            swept = lifecycle.rescheduled(after.session)
+            if swept != session:
+                record(view, after._replace(session=swept))
+        return Reply({"changed": len(changed), "examined": len(self.session_ids)})

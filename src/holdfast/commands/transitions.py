@@ -249,7 +249,8 @@ class DeleteSession(NamedTuple):
         view.delete(profile_key(session.id))
         view.delete(session_key(session.id))
         gone = Happening(EventType.DELETED, Rule.REQUESTED, view.now.wall_ms, {"scope": session.scope})
-        view.emit((*settled.happenings, gone), session_id=session.id, account_id=session.account_id)
+        happenings = (*settled.happenings, gone)
+        view.emit(happenings, session_id=session.id, account_id=session.account_id, project_id=profile.project_id)
         audit(view, AuditAction.SESSION_DELETED, target=session.id)
         return Reply({"id": session.id, "deleted": deleted})
 

@@ -49,6 +49,7 @@ class Emitted(NamedTuple):
     id: str
     session_id: str
     account_id: str
+    project_id: str | None
     actor: str
     correlation_id: str
     happening: Happening
@@ -192,13 +193,14 @@ class View:
         """Leave all rows that hang on a deleted one to be deleted."""
         self._pending_purges.append(Purge(row_type, column, value))
 
-    def emit(self, happenings: Sequence[Happening], *, session_id: str, account_id: str) -> None:
+    def emit(
+        self, happenings: Sequence[Happening], *, session_id: str, account_id: str, project_id: str | None
+    ) -> None:
         """Leave what happened to a session to be told."""
+        who = (self.actor.key_id, self.correlation_id)
         for happening in happenings:
             event_id = self.mint("evt")
-            self._pending_emitted.append(
-                Emitted(event_id, session_id, account_id, self.actor.key_id, self.correlation_id, happening)
-            )
+            self._pending_emitted.append(Emitted(event_id, session_id, account_id, project_id, *who, happening))
 
     def mint(self, prefix: str) -> str:
         """A new id; every call within a command gives another."""

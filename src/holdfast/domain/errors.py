@@ -36,6 +36,7 @@ class Code(StrEnum):
     CURSOR_EXPIRED = "cursor_expired"
     BUSY = "busy"
     OVERLOADED = "overloaded"
+    TOO_MANY_STREAMS = "too_many_streams"
     OUTCOME_UNKNOWN = "outcome_unknown"
     STORAGE_FULL = "storage_full"
     UNAVAILABLE = "unavailable"
@@ -68,6 +69,7 @@ SENTENCES: dict[Code, str] = {
     Code.CURSOR_EXPIRED: "This cursor belongs to a history that was replaced, or to events no longer kept.",
     Code.BUSY: "Others changed the same rows again and again; nothing was written.",
     Code.OVERLOADED: "More requests are waiting than may wait; nothing was written.",
+    Code.TOO_MANY_STREAMS: "As many event streams and waiting polls are open here, or in this account, as may be.",
     Code.OUTCOME_UNKNOWN: "The store did not say whether this was written.",
     Code.STORAGE_FULL: "The disk of the store is full; nothing was written.",
     Code.UNAVAILABLE: "The store cannot be reached; nothing was written.",

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import AccountId, EventId
 
 
@@ -57,6 +58,7 @@ class Event(NamedTuple):
     """A happening as it is stored. `number` is assigned as it is saved, without gaps within an account.
 
     recorded_at_ms: when it was committed; its distance from `at_ms` is the delay of the detection.
+    project_id: the session's, kept here since an event outlives its session.
     """
 
     account_id: AccountId
@@ -70,3 +72,71 @@ class Event(NamedTuple):
     actor: str
     correlation_id: str
     data_json: str
+    project_id: str | None
+
+
+class EventFilter(NamedTuple):
+    """Which events somebody wants: those that have all of the given values. None: any."""
+
+    type: str | None = None
+    session_id: str | None = None
+    project_id: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """The values that are wanted, by column."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def matches(self, event: Event) -> bool:
+        """Whether an event is wanted."""
+        return (
+            (self.type is None or self.type == event.type)
+            and (self.session_id is None or self.session_id == event.session_id)
+            and (self.project_id is None or self.project_id == event.project_id)
+        )
+
+
+class EventCursor(NamedTuple):
+    """Where somebody stands in the events of an account: behind the event of this number.
+
+    timeline: the name of the history that the number belongs to.
+    """
+
+    timeline: str
+    number: int
+
+
+class History(NamedTuple):
+    """Which events of an account there are: all numbers from the first kept to the last assigned, without a gap.
+
+    first_number: one more than the last where none is kept.
+    """
+
+    timeline: str
+    first_number: int
+    last_number: int
+
+
+def require_kept(history: History, cursor: EventCursor) -> None:
+    """Refuse a cursor from which a reader would miss events.
+
+    It belongs to a history that was replaced, and so does one that stands behind the end; or the events after it are
+    no longer kept.
+    Raises: cursor_expired.
+    """
+    is_within = history.first_number - 1 <= cursor.number <= history.last_number
+    if cursor.timeline != history.timeline or not is_within:
+        raise Refusal(Code.CURSOR_EXPIRED, ways_out=(WayOut(Action.REPEAT_FROM_START),))
+
+
+class EventReader(NamedTuple):
+    """How far somebody who must not miss an event has carried out what follows from each, such as telling a webhook."""
+
+    account_id: AccountId
+    name: str
+    last_number: int
+    moved_at_ms: int
+
+
+def advanced(reader: EventReader, *, number: int, now_ms: int) -> EventReader:
+    """The reader behind the event of this number. It never goes back: a second worker may be late with the same."""
+    return reader if number <= reader.last_number else reader._replace(last_number=number, moved_at_ms=now_ms)

@@ -13,11 +13,14 @@ from holdfast.commands.rows import Key, Members, SetSpec
 from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.actor import Actor, KeyScope, may
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
+from holdfast.domain.events import EventCursor, EventFilter
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
 from holdfast.domain.keys import Account, ApiKey, is_well_formed, secret_sha256
+from holdfast.engine import queries
 from holdfast.engine.driver import Engine
+from holdfast.engine.event_hub import FOLLOWER_LIMITS, EventHub, FollowerLimits
 from holdfast.store.pool import READERS_MAX
-from holdfast.store.port import Reader, StoreUnavailable
+from holdfast.store.port import EventPage, Reader, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,6 +78,7 @@ class Core:
         configured_keys: Mapping[str, KeyScope],
         trusts_everybody: bool,
         opens_accounts: bool,
+        follower_limits: FollowerLimits = FOLLOWER_LIMITS,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -90,6 +94,7 @@ class Core:
         self._opens_accounts = opens_accounts
         self._accounts = {DEFAULT_ACCOUNT}
         self.is_leaving: Callable[[], bool] = lambda: False
+        self.events = EventHub(self, listen=engine.listen, limits=follower_limits)
 
     def execute(
         self,
@@ -117,9 +122,15 @@ class Core:
             later = (WayOut(Action.REPEAT_LATER),)
             raise Refusal(Code.UNAVAILABLE, retry_after_ms=1_000, ways_out=later) from error
 
-    async def changed(self, *, timeout_seconds: float) -> None:
-        """Return when something may have changed."""
-        await self._engine.changed(timeout_seconds=timeout_seconds)
+    async def events_after(
+        self, account_id: AccountId, *, after: EventCursor | None, wanted: EventFilter, limit: int
+    ) -> EventPage:
+        """Events of an account after a cursor. Raises: cursor_expired, unavailable."""
+        return await self.read(queries.events, account_id, after=after, wanted=wanted, limit=limit)
+
+    async def last_event_numbers(self, account_ids: list[AccountId]) -> dict[str, int]:
+        """The number of the last event of each account. Raises: unavailable."""
+        return await self.read(_last_event_numbers, account_ids)
 
     def remembered(self, key: str) -> Actor | None:
         """Whose key this is, if that was found out a moment ago: the answer of most requests, without waiting."""
@@ -178,6 +189,7 @@ class Core:
 
     def close(self) -> None:
         """Let the readers go."""
+        self.events.close()
         self._readers.shutdown(wait=True, cancel_futures=True)
 
 
@@ -192,6 +204,10 @@ def _actor_of(store: Reader, key: str) -> Actor | None:
         if found.revoked_at_ms is None:
             return Actor(found.account_id, found.id, KeyScope(found.scope))
     return None
+
+
+def _last_event_numbers(store: Reader, account_ids: list[AccountId]) -> dict[str, int]:
+    return store.last_event_numbers(account_ids)
 
 
 def _has_account(store: Reader, account_id: AccountId) -> bool:

@@ -55,7 +55,7 @@ class Engine(ABC):
         self._usual_depth = 0
         self._is_stopping = False
         self._is_broken = False
-        self._changed = asyncio.Event()
+        self._on_change: Callable[[], None] = lambda: None
 
     @abstractmethod
     def start(self) -> None:
@@ -117,13 +117,11 @@ class Engine(ABC):
             raise outcome
         return outcome
 
-    async def changed(self, *, timeout_seconds: float) -> None:
-        """Return when this node has committed something, or after the timeout: other nodes are not heard here."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+    def listen(self, on_change: Callable[[], None]) -> None:
+        """Have this called, on the present event loop, when this node has committed more than beats."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._on_change = on_change
 
     def _admit(self, envelope: Envelope) -> None:
         """Make sure that there is room. Raises: unavailable, overloaded."""
@@ -163,8 +161,7 @@ class Engine(ABC):
             if not future.done():
                 future.set_result(outcome)
         if is_change:
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._on_change()
 
 
 def unavailable() -> Refusal:

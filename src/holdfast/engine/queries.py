@@ -14,14 +14,14 @@ from holdfast.commands.rows import Members, SetSpec, Value, profile_key, session
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
-from holdfast.domain.events import Event
+from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
 from holdfast.domain.liveness import Liveness, liveness
 from holdfast.domain.service_time import Moment, moment
 from holdfast.domain.session import Session, SessionProfile, identity
-from holdfast.store.port import Reader
+from holdfast.store.port import EventPage, Reader
 
 _SESSION_COLUMNS = ("status", "agent", "scope")
 _PROFILE_COLUMNS = ("venture", "repo", "track", "project_id", "machine_id", "group_id", "parent_id")
@@ -186,11 +186,16 @@ def fence(store: Reader, account_id: AccountId, scope: str, *, token: int) -> Bo
 
 
 def events(
-    store: Reader, account_id: AccountId, *, after: int, filters: dict[str, str], limit: int
-) -> list[tuple[int, Body]]:
-    """Events of an account after a number, in the order of commits, each with its own number."""
-    found = store.events_after(account_id, number=after, filters=filters, limit=limit)
-    return [(each.number, event_body(each)) for each in found]
+    store: Reader, account_id: AccountId, *, after: EventCursor | None, wanted: EventFilter, limit: int
+) -> EventPage:
+    """Events of an account after a cursor, in the order of commits; without one, from the oldest that is kept.
+
+    Raises: cursor_expired.
+    """
+    page = store.events_after(account_id, number=0 if after is None else after.number, wanted=wanted, limit=limit)
+    if after is not None:
+        require_kept(page.history, after)
+    return page
 
 
 def event_body(event: Event) -> Body:
@@ -200,14 +205,10 @@ def event_body(event: Event) -> Body:
         "type": str(event.type),
         "rule": str(event.rule),
         "session_id": event.session_id,
+        "project_id": event.project_id,
         "at_ms": event.at_ms,
         "recorded_at_ms": event.recorded_at_ms,
         "actor": event.actor,
         "correlation_id": event.correlation_id,
         "data": json.loads(event.data_json),
     }
-
-
-def timeline(store: Reader) -> str:
-    """The name of this database's history, part of every event cursor."""
-    return store.service_clock()[0].timeline

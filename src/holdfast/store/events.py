@@ -37,6 +37,7 @@ def numbered(emitted: Sequence[Emitted], *, last_numbers: LastNumbers, recorded_
                 actor=each.actor,
                 correlation_id=each.correlation_id,
                 data_json=json.dumps(happening.data, ensure_ascii=False, separators=(",", ":")),
+                project_id=each.project_id,
             )
         )
     return events

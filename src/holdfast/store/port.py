@@ -3,13 +3,13 @@
 One port, three implementations: SQLite, PostgreSQL, and plain dicts (`holdfast.testing`), which has no lists.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from holdfast.commands.lists import ListPage, ListRequest
 from holdfast.commands.rows import Key, Members, Need, Row
 from holdfast.commands.view import Changes, View
-from holdfast.domain.events import Event
+from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
 
@@ -43,6 +43,13 @@ class SchemaMismatch(Exception):
 
 class StoreInUse(Exception):
     """Another process writes to this SQLite file; the message says which."""
+
+
+class EventPage(NamedTuple):
+    """Some events in order, and the history as it was at the instant they were read."""
+
+    history: History
+    events: list[Event]
 
 
 class Transaction(Protocol):
@@ -84,10 +91,12 @@ class Reader(Protocol):
         """One page of a list."""
         ...
 
-    def events_after(
-        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
-    ) -> list[Event]:
-        """Events of an account with a higher number, in order."""
+    def events_after(self, account_id: AccountId, *, number: int, wanted: EventFilter, limit: int) -> EventPage:
+        """Events of an account with a higher number."""
+        ...
+
+    def last_event_numbers(self, account_ids: Sequence[str]) -> dict[str, int]:
+        """The number of the last event of each of these accounts that has any."""
         ...
 
     def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from holdfast.commands.lists import ListPage, ListRequest
 from holdfast.commands.rows import TABLES, Key, Members, Need, Row, SetSpec, Table
 from holdfast.commands.view import Changes, View
-from holdfast.domain.events import Event
+from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
 from holdfast.store import sql
@@ -28,7 +28,7 @@ from holdfast.store.clock import ProcessClock
 from holdfast.store.events import numbered
 from holdfast.store.migrating import LEDGER, pending
 from holdfast.store.pool import Pool
-from holdfast.store.port import CommitUnknown, Conflict, SchemaMismatch, StoreFull, StoreUnavailable
+from holdfast.store.port import CommitUnknown, Conflict, EventPage, SchemaMismatch, StoreFull, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -112,12 +112,16 @@ class PostgresStore:
         rows = [sql.split(tables, values, _row) for values in raw[: request.limit]]
         return ListPage(rows, is_last=len(raw) <= request.limit, total=total)
 
-    def events_after(
-        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
-    ) -> list[Event]:
-        """Events of an account with a higher number, in order."""
-        query = sql.events_query(tuple(filters), sql.POSTGRES)
-        return [Event(*values) for values in self._read(query, (account_id, number, *filters.values(), limit))]
+    def events_after(self, account_id: AccountId, *, number: int, wanted: EventFilter, limit: int) -> EventPage:
+        """Events of an account with a higher number."""
+        given = wanted.given()
+        query = sql.events_query(tuple(given), sql.POSTGRES)
+        return sql.event_page(self._read(query, (*[account_id] * 3, number, *given.values(), limit)))
+
+    def last_event_numbers(self, account_ids: Sequence[str]) -> dict[str, int]:
+        """The number of the last event of each of these accounts that has any."""
+        query = "select account_id, last_number from event_counter where account_id = any(%s)"
+        return dict(self._read(query, (list(account_ids),)))
 
     def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""

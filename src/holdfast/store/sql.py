@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from holdfast.commands.lists import ListRequest, Operator
 from holdfast.commands.rows import TABLES, Row, SetSpec, Table, Value
+from holdfast.domain.events import Event, History
+from holdfast.store.port import EventPage
 
 
 class Dialect(NamedTuple):
@@ -155,15 +157,29 @@ on conflict (account_id) do update set last_number = event_counter.last_number +
 returning last_number
 """
 
-EVENT_FILTERS = {"type": "type", "session_id": "session_id"}
 
-
+@cache
 def events_query(filters: tuple[str, ...], dialect: Dialect) -> str:
-    """Events after a number, with these filters: account, number, the filters' values and the limit are bound."""
-    table = next(table for table in TABLES.values() if table.name == "event")
+    """Events after a number, with these columns as filters, each behind the history that it was read from.
+
+    The account is bound three times, then the number, the filters' values and the limit. There is one line at least;
+    its event is null where none was found. One statement, so that what is gone by retention is not taken for absent.
+    """
+    table = TABLES[Event]
     place = dialect.placeholder
-    narrowed = "".join(f" and {EVENT_FILTERS[name]} = {place}" for name in filters)
+    narrowed = "".join(f" and {name} = {place}" for name in filters)
     return (
-        f"select {columns(table)} from event where account_id = {place} and number > {place}{narrowed}"
-        f" order by number limit {place}"
+        "select history.timeline, history.first_number, history.last_number, page.* from (select timeline,"
+        f" (select min(number) from event where account_id = {place}) as first_number,"
+        f" (select last_number from event_counter where account_id = {place}) as last_number from service_state)"
+        f" as history left join (select {columns(table)} from event where account_id = {place} and number > {place}"
+        f"{narrowed} order by number limit {place}) as page on true order by page.number"
     )
+
+
+def event_page(rows: Sequence[Sequence[Any]]) -> EventPage:
+    """What an `events_query` found."""
+    timeline, first_number, last_number = rows[0][:3]
+    last_number = last_number or 0
+    history = History(timeline, first_number or last_number + 1, last_number)
+    return EventPage(history, [Event(*row[3:]) for row in rows if row[3] is not None])

@@ -4,6 +4,7 @@ WAL with `synchronous=full`, so that what was acknowledged survives a power cut.
 """
 
 import fcntl
+import json
 import logging
 import os
 import time
@@ -17,7 +18,7 @@ import apsw
 from holdfast.commands.lists import ListPage, ListRequest
 from holdfast.commands.rows import TABLES, Key, Members, Need, Row, Table, Value
 from holdfast.commands.view import Changes, View
-from holdfast.domain.events import Event
+from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import Session
@@ -26,7 +27,15 @@ from holdfast.store.clock import ProcessClock
 from holdfast.store.events import numbered
 from holdfast.store.migrating import LEDGER, Migration, pending
 from holdfast.store.pool import Pool
-from holdfast.store.port import CommitUnknown, Conflict, SchemaMismatch, StoreFull, StoreInUse, StoreUnavailable
+from holdfast.store.port import (
+    CommitUnknown,
+    Conflict,
+    EventPage,
+    SchemaMismatch,
+    StoreFull,
+    StoreInUse,
+    StoreUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -90,14 +99,19 @@ class SqliteReaders:
         rows = [sql.split(tables, values, _row) for values in raw[: request.limit]]
         return ListPage(rows, is_last=len(raw) <= request.limit, total=total)
 
-    def events_after(
-        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
-    ) -> list[Event]:
-        """Events of an account with a higher number, in order."""
-        query = sql.events_query(tuple(filters), sql.SQLITE)
+    def events_after(self, account_id: AccountId, *, number: int, wanted: EventFilter, limit: int) -> EventPage:
+        """Events of an account with a higher number."""
+        given = wanted.given()
+        query = sql.events_query(tuple(given), sql.SQLITE)
         with self._readers.connection() as connection:
-            found = connection.execute(query, (account_id, number, *filters.values(), limit))
-            return [Event(*values) for values in found]
+            found = connection.execute(query, (*[account_id] * 3, number, *given.values(), limit))
+            return sql.event_page(list(found))
+
+    def last_event_numbers(self, account_ids: Sequence[str]) -> dict[str, int]:
+        """The number of the last event of each of these accounts that has any."""
+        query = "select account_id, last_number from event_counter where account_id in (select value from json_each(?))"
+        with self._readers.connection() as connection:
+            return dict(connection.execute(query, (json.dumps(account_ids),)))
 
     def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""

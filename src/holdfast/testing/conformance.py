@@ -16,18 +16,19 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 import pytest
 
-from holdfast.commands.heartbeats import Heartbeat
+from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.rows import TABLES, Key, Members, Need, Row, SetSpec, Value, key_of, session_key
 from holdfast.commands.starts import StartSession, TakeOverSession
+from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, FailSession
 from holdfast.commands.view import Changes, Emitted, Purge, Reply, View
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, FieldError, Refusal
-from holdfast.domain.events import Data, Event, EventType, Happening, Rule
+from holdfast.domain.events import Data, Event, EventFilter, EventType, Happening, Rule
 from holdfast.domain.ids import AccountId, Mint, SessionId
 from holdfast.domain.keys import Account
 from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, ID_CHARS_MAX, NAME_CHARS_MAX, SCOPE_BYTES_MAX, STATE_BYTES_MAX
@@ -38,7 +39,7 @@ from holdfast.engine.batch import LOAD_ROUNDS_MAX, Outcome
 from holdfast.store.port import Conflict, Store
 from holdfast.testing.caller import Caller
 from holdfast.testing.clock import FakeClock
-from holdfast.testing.factories import ADMIN, AGENT, SCOPE, start
+from holdfast.testing.factories import ADMIN, AGENT, LEASE_MS, SCOPE, start
 
 StoreFactory = Callable[[FakeClock], Store]
 
@@ -151,12 +152,16 @@ def account(account_id: str, created_at_ms: int = 0) -> Account:
 def happened(account_id: str, session_id: str, event_id: str, data: dict[str, Any] | None = None) -> Emitted:
     """An event that has no number yet."""
     happening = Happening(EventType.STARTED, Rule.REQUESTED, 5, data or {})
-    return Emitted(event_id, session_id, account_id, "key_test", "correlation-1", happening)
+    return Emitted(event_id, session_id, account_id, None, "key_test", "correlation-1", happening)
 
 
 def numbers(store: Store, account_id: str) -> list[int]:
     """The numbers of an account's events."""
-    return [event.number for event in store.events_after(AccountId(account_id), number=0, filters={}, limit=1_000)]
+    return [event.number for event in _events(store, account_id)]
+
+
+def _events(store: Store, account_id: str) -> list[Event]:
+    return store.events_after(AccountId(account_id), number=0, wanted=EventFilter(), limit=1_000).events
 
 
 class PutThenRefused(NamedTuple):
@@ -171,7 +176,8 @@ class PutThenRefused(NamedTuple):
     def decide(self, view: View) -> Reply:
         """Nothing that may last."""
         view.put(account(self.account_id))
-        view.emit((Happening(EventType.STARTED, Rule.REQUESTED, 5, {}),), session_id="s", account_id="default")
+        happening = Happening(EventType.STARTED, Rule.REQUESTED, 5, {})
+        view.emit((happening,), session_id="s", account_id="default", project_id=None)
         raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("everything", "is wrong"),))
 
 
@@ -476,7 +482,7 @@ class StoreConformance:
         write(store, changes(emitted=[happened("a", "s1", "e1"), happened("b", "s2", "e2"), happened("a", "s3", "e3")]))
         write(store, changes(emitted=[happened("b", "s2", "e4")]))
         write(store, changes(emitted=[happened("a", "s1", "e5")]))
-        found = {name: store.events_after(AccountId(name), number=0, filters={}, limit=10) for name in "abc"}
+        found = {name: _events(store, name) for name in "abc"}
         assert {name: [(event.number, event.id) for event in events] for name, events in found.items()} == {
             "a": [(1, "e1"), (2, "e3"), (3, "e5")],
             "b": [(1, "e2"), (2, "e4")],
@@ -486,9 +492,9 @@ class StoreConformance:
     def test_an_event_comes_back_as_it_was_written(self, store: Store) -> None:
         data: Data = {"text": HOSTILE, "number": 2**53 - 1, "truth": True, "nothing": None}
         happening = Happening(EventType.TAKEN_OVER, Rule.TAKEN_OVER, BIGINT_MAX, data)
-        emitted = Emitted("e1", HOSTILE[:40], "default", HOSTILE, LONG, happening)
+        emitted = Emitted("e1", HOSTILE[:40], "default", HOSTILE[:20], HOSTILE, LONG, happening)
         write(store, changes(emitted=[emitted]), recorded_at_ms=BIGINT_MIN)
-        (event,) = store.events_after(AccountId("default"), number=0, filters={}, limit=10)
+        (event,) = _events(store, "default")
         expected = Event(
             account_id=AccountId("default"),
             number=1,
@@ -501,25 +507,25 @@ class StoreConformance:
             actor=HOSTILE,
             correlation_id=LONG,
             data_json=event.data_json,
+            project_id=HOSTILE[:20],
         )
         assert (event, event.id, json.loads(event.data_json)) == (expected, "e1", data)
 
-    def test_events_are_read_after_a_number_by_type_and_by_session(self, store: Store) -> None:
+    def test_events_are_read_after_a_number_by_type_session_and_project(self, store: Store) -> None:
         emitted = []
-        for number, (event_type, session_id) in enumerate(
-            (event_type, session_id)
+        for number, (event_type, session_id, project_id) in enumerate(
+            (event_type, session_id, project_id)
             for _ in range(3)
             for event_type in (EventType.STARTED, EventType.ENDED)
-            for session_id in ("s1", "s2")
+            for session_id, project_id in (("s1", None), ("s2", "p2"))
         ):
             happening = Happening(event_type, Rule.REQUESTED, 5, {})
-            emitted.append(Emitted(f"e{number}", session_id, "a", "key_test", "correlation-1", happening))
+            emitted.append(Emitted(f"e{number}", session_id, "a", project_id, "key_test", "correlation-1", happening))
         write(store, changes(emitted=emitted))
 
-        def found(number: int, limit: int, **filters: str) -> list[int]:
-            return [
-                each.number for each in store.events_after(AccountId("a"), number=number, filters=filters, limit=limit)
-            ]
+        def found(number: int, limit: int, **wanted: str) -> list[int]:
+            page = store.events_after(AccountId("a"), number=number, wanted=EventFilter(**wanted), limit=limit)
+            return [each.number for each in page.events]
 
         assert found(0, 100) == list(range(1, 13))
         assert found(4, 3) == [5, 6, 7]
@@ -528,6 +534,25 @@ class StoreConformance:
         assert found(3, 2, session_id="s1") == [5, 7]
         assert found(0, 100, type="session.started", session_id="s2") == [2, 6, 10]
         assert found(0, 100, type="session.ended", session_id="nobody") == []
+        assert found(0, 100, project_id="p2", type="session.ended") == [4, 8, 12]
+        assert found(0, 100, project_id="p1") == []
+
+    def test_a_page_of_events_tells_which_there_are_at_that_instant(self, store: Store) -> None:
+        def history(account_id: str) -> tuple[int, int]:
+            found = store.events_after(AccountId(account_id), number=0, wanted=EventFilter(), limit=0).history
+            assert found.timeline == store.service_clock()[0].timeline
+            return found.first_number, found.last_number
+
+        write(store, changes(emitted=[happened("a", "s1", f"e{number}") for number in range(5)]))
+        write(store, changes(emitted=[happened("b", "s2", "e5")]))
+        assert (history("a"), history("b"), history("c")) == ((1, 5), (1, 1), (1, 0))
+        assert store.last_event_numbers(["a", "c"]) == {"a": 5}
+        assert store.last_event_numbers(["a", "b"]) == {"a": 5, "b": 1}
+        assert store.last_event_numbers([]) == {}
+        write(store, changes(deletes=[Key(Event, ("a", number)) for number in (1, 2)]))
+        assert history("a") == (3, 5)
+        write(store, changes(deletes=[Key(Event, ("a", number)) for number in (3, 4, 5)]))
+        assert (history("a"), history("b")) == ((6, 5), (1, 1))
 
     # What is due.
 
@@ -778,6 +803,16 @@ class StoreConformance:
         for number in range(2, 8 if command.force else 2):
             caller.accepted(start(holder_id=f"holder-{number}"))
         caller.accepted(command, by=ADMIN)
+
+    def test_beats_and_a_sweep_of_more_lapsed_sessions_than_there_are_rounds_are_carried_out(
+        self, caller: Caller
+    ) -> None:
+        ids = [SessionId(caller.accepted(start(f"scope {number}")).body["id"]) for number in range(2 * LOAD_ROUNDS_MAX)]
+        caller.serve(LEASE_MS)
+        swept = caller.accepted(SweepSessions(tuple(ids[: LOAD_ROUNDS_MAX + 1]))).body
+        assert (swept["changed"], swept["examined"]) == (LOAD_ROUNDS_MAX + 1,) * 2
+        beaten = caller.accepted(HeartbeatBatch(tuple(Heartbeat(session_id) for session_id in ids))).body
+        assert [result["reactivated"] for result in beaten["results"]] == [True] * len(ids)
 
     def test_a_lone_beat_writes_no_event_and_is_not_moved_back(self, store: Store, caller: Caller) -> None:
         begun = caller.accepted(start()).body

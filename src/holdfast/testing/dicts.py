@@ -3,19 +3,19 @@
 Never here: a rule about sessions. What a row may become is decided before it reaches any store.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from holdfast.commands.lists import ListPage, ListRequest
 from holdfast.commands.rows import TABLES, Key, Members, Need, Row, Value, key_of
 from holdfast.commands.view import Changes, View
-from holdfast.domain.events import Event
+from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import Session
 from holdfast.store.clock import ProcessClock
 from holdfast.store.events import numbered
-from holdfast.store.port import Conflict
+from holdfast.store.port import Conflict, EventPage
 from holdfast.store.sql import changed_columns
 
 Tables = dict[type[Row], dict[tuple[Value, ...], Row]]
@@ -62,14 +62,18 @@ class DictStore:
         """Not offered."""
         raise NotImplementedError("a store on dicts has no lists")
 
-    def events_after(
-        self, account_id: AccountId, *, number: int, filters: Mapping[str, str], limit: int
-    ) -> list[Event]:
-        """Events of an account with a higher number, in order."""
-        wanted = {"account_id": account_id, **filters}
-        events = [row for row in self.tables[Event].values() if isinstance(row, Event) and row.number > number]
-        found = [event for event in events if all(getattr(event, name) == value for name, value in wanted.items())]
-        return sorted(found, key=lambda event: event.number)[:limit]
+    def events_after(self, account_id: AccountId, *, number: int, wanted: EventFilter, limit: int) -> EventPage:
+        """Events of an account with a higher number."""
+        rows = [row for row in self.tables[Event].values() if isinstance(row, Event) and row.account_id == account_id]
+        last_number = self.last_numbers.get(account_id, 0)
+        first_number = min((event.number for event in rows), default=last_number + 1)
+        found = [event for event in rows if event.number > number and wanted.matches(event)]
+        history = History(self.service_clock()[0].timeline, first_number, last_number)
+        return EventPage(history, sorted(found, key=lambda event: event.number)[:limit])
+
+    def last_event_numbers(self, account_ids: Sequence[str]) -> dict[str, int]:
+        """The number of the last event of each of these accounts that has any."""
+        return {name: self.last_numbers[name] for name in account_ids if name in self.last_numbers}
 
     def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""

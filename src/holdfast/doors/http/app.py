@@ -24,13 +24,14 @@ from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId, KeyId
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
-from holdfast.doors.http.call import Answer, Call, revision_of
+from holdfast.doors.http.call import Answer, Call, Streamed, Watch, revision_of
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.problems import STATUS, HttpProblem, document, refusal_document
 from holdfast.doors.http.rendering import rendered
 from holdfast.doors.http.routing import Route, Router
 from holdfast.engine.core import Core
+from holdfast.engine.event_hub import Permission
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ Headers = dict[bytes, bytes]
 
 JSON_TYPE = (b"content-type", b"application/json")
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no"))
+"""The second keeps nginx, and what copies it, from holding events back."""
 NO_STORE = (b"cache-control", b"no-store")
 CLOSE = (b"connection", b"close")
 
@@ -96,6 +99,9 @@ class HttpApp:
             )
             await _send(send, status, (PROBLEM_TYPE, NO_STORE, *ids, *more), body)
             return
+        if not isinstance(answer, Answer):
+            await _stream(answer, receive, send, headers=(*EVENT_STREAM, NO_STORE, *ids))
+            return
         replayed = ((b"idempotency-replayed", b"true"),) if answer.is_replay else ()
         if answer.body is None:
             await _send(send, answer.status, (NO_STORE, *ids, *replayed), b"")
@@ -104,7 +110,7 @@ class HttpApp:
 
     async def _answer(
         self, scope: Scope, headers: Headers, receive: Receive, *, request_id: str, correlation_id: str
-    ) -> Answer:
+    ) -> Answer | Streamed:
         found = self._router.find(scope["method"], scope["raw_path"])
         route = found.route
         if self._local_hosts_only:
@@ -132,6 +138,7 @@ class HttpApp:
             request_id=request_id,
             correlation_id=correlation_id,
             size_bytes=len(raw),
+            watch=self._watch(headers, route.scope) if route.is_watching and route.scope is not None else None,
         )
         return await route.handler(call)
 
@@ -158,6 +165,22 @@ class HttpApp:
             raise Refusal(Code.NOT_FOUND, what="account")
         return acting
 
+    def _watch(self, headers: Headers, needed: KeyScope) -> Watch:
+        """What a request needs in order to wait: above all, whether its key still lets it."""
+
+        async def is_valid() -> bool:
+            try:
+                await self._actor(headers, needed, correlation_id="")
+            except HttpProblem:
+                return False
+            except Refusal as refusal:
+                # While the store is away nobody knows better, and there is nothing to be read either.
+                return refusal.code == Code.UNAVAILABLE
+            return True
+
+        credential = tuple(headers.get(name) for name in _CREDENTIALS)
+        return Watch(_text(headers.get(b"last-event-id")), Permission(credential, is_valid))
+
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -171,6 +194,9 @@ class HttpApp:
                 return
 
 
+_CREDENTIALS = (b"authorization", b"x-api-key", b"x-account-id")
+"""Headers by which a request is let in."""
+
 _ANYBODY = Actor(AccountId(""), KeyId(""), KeyScope.READ)
 
 
@@ -179,6 +205,25 @@ async def _send(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...
         headers = (*headers, (b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(
+    streamed: Streamed, receive: Receive, send: Send, *, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    async def until_gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    gone = asyncio.ensure_future(until_gone())
+    gone.add_done_callback(lambda _: streamed.stop())
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while (part := await streamed.next_part()) is not None:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        streamed.close()
 
 
 def _problem(error: Exception, *, path: str, request_id: str) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:

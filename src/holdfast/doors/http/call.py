@@ -1,7 +1,7 @@
 """One request on its way through a handler, and the answer on its way back."""
 
 from collections.abc import Awaitable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -11,12 +11,21 @@ from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.actor import Actor
 from holdfast.doors.http.problems import HttpProblem
 from holdfast.engine.core import Core
+from holdfast.engine.event_hub import Permission
+
+
+class Watch(NamedTuple):
+    """What a request brings along whose answer may wait for news."""
+
+    last_event_id: str | None
+    permission: Permission
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
     """A request, decoded and authenticated.
 
     ids: the ids in the path, in order. body, query: the route's records. revision: of `If-Match`, where given.
+    watch: on routes whose answer may wait for news.
     """
 
     core: Core
@@ -29,6 +38,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     request_id: str
     correlation_id: str
     size_bytes: int
+    watch: Watch | None = None
 
     def execute(self, command: Command, *, is_beat: bool = False, weight: int = 1) -> Awaitable[Reply]:
         """Carry out a command for the caller. Raises: Refusal."""
@@ -49,6 +59,22 @@ class Answer(NamedTuple):
     status: int
     body: Body | None
     is_replay: bool = False
+
+
+class Streamed(Protocol):
+    """A response that goes on until the server or the client ends it: `text/event-stream`."""
+
+    async def next_part(self) -> bytes | None:
+        """What to send next, once there is something; None: it is over."""
+        ...
+
+    def stop(self) -> None:
+        """Come to an end: the client is gone, or the server stops."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; called once, whatever became of it."""
+        ...
 
 
 def answered(reply: Reply) -> Answer:

@@ -43,7 +43,8 @@ class WireLimits(NamedTuple):
         ones, every beat among them, are not counted and not refused: their sum is bounded by that of connections.
     buffered_answer_bytes_max: answer bytes that wait for the client; over it the application waits.
     connections_max: open at once; over it the one that has waited longest without a whole head makes room, and where
-        there is none, 503. The server asks the system for as many open files, and some more.
+        there is none, 503. The server asks the system for as many open files, and some more. Event streams may take
+        6,000 of them; the rest is left for requests.
     handshakes_max: TLS connections that are not done with their handshake; over it the oldest is let go.
     first_byte_ms: a connection that never says anything is closed after this.
     head_ms: from a head's first byte to its last, however it trickles; over it 408.
@@ -95,7 +96,7 @@ WIRE_LIMITS = WireLimits(
     counted_body_bytes_min=64 * KIB,
     counted_bodies_bytes_max=96 * MIB,
     buffered_answer_bytes_max=64 * KIB,
-    connections_max=4096,
+    connections_max=8192,
     handshakes_max=1024,
     first_byte_ms=10_000,
     head_ms=10_000,

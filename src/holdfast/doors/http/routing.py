@@ -10,9 +10,9 @@ from holdfast.doors.http.limits import BODY_BYTES_DEFAULT_MAX
 from holdfast.doors.http.problems import HttpProblem
 
 if TYPE_CHECKING:
-    from holdfast.doors.http.call import Answer, Call
+    from holdfast.doors.http.call import Answer, Call, Streamed
 
-Handler = Callable[["Call"], Awaitable["Answer"]]
+Handler = Callable[["Call"], Awaitable["Answer | Streamed"]]
 
 
 class Route(NamedTuple):
@@ -20,7 +20,7 @@ class Route(NamedTuple):
 
     path: segments in braces are ids. scope: what the key must include; None: no key is needed.
     body: the record that a body becomes; None: none is taken. query: likewise for the query string.
-    is_mutating: an Idempotency-Key is honoured.
+    is_mutating: an Idempotency-Key is honoured. is_watching: the answer may wait for news.
     """
 
     method: str
@@ -31,6 +31,7 @@ class Route(NamedTuple):
     query: type[Any] | None = None
     is_mutating: bool = False
     body_bytes_max: int = BODY_BYTES_DEFAULT_MAX
+    is_watching: bool = False
 
 
 class Found(NamedTuple):
