@@ -9,7 +9,7 @@ import select
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -149,6 +149,31 @@ class Api:
             self.close()
         return self._judge(response, received)
 
+    def stream(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], silence_seconds_max: float
+    ) -> Iterator[bytes]:
+        """The bytes of an answer that goes on, as they come, until the server ends it; on a connection of its own.
+
+        Raises: Unreachable, also after a silence; Unavailable, ApiRefusal.
+        """
+        target = f"{self._prefix}{path}" + (f"?{urlencode(query)}" if query else "")
+        connection = self._new_connection()
+        connection.timeout = self._timeout_seconds
+        try:
+            connection.request("GET", target, headers=self._headers(None, idempotency_key=None, extra=headers))
+            sock = connection.sock
+            with connection.getresponse() as response:
+                if response.status != http.client.OK:
+                    self._judge(response, response.read(RESPONSE_BYTES_MAX))
+                    raise Unreachable(self.url, "its answer is not one of Holdfast")
+                sock.settimeout(silence_seconds_max)
+                while content := response.read1(READ_BYTES):
+                    yield content
+        except (OSError, http.client.HTTPException) as exc:
+            raise Unreachable(self.url, _cause(exc)) from None
+        finally:
+            connection.close()
+
     def close(self) -> None:
         """Close this thread's connection; the next request opens another."""
         connection = getattr(self._threads, "connection", None)
@@ -177,13 +202,13 @@ class Api:
 
     def _reconnect(self) -> http.client.HTTPConnection:
         self.close()
-        connection: http.client.HTTPConnection
-        if self._tls is None:
-            connection = http.client.HTTPConnection(self._host, self._port)
-        else:
-            connection = http.client.HTTPSConnection(self._host, self._port, context=self._tls)
-        self._threads.connection = connection
+        connection = self._threads.connection = self._new_connection()
         return connection
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port)
+        return http.client.HTTPSConnection(self._host, self._port, context=self._tls)
 
     def _judge(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
         headers = {name.lower(): value for name, value in response.getheaders()}

@@ -67,16 +67,18 @@ def _echo_history(history: Sequence[Document]) -> None:
         Column("WHY", comfort=30, least=16),
         Column("WHO", comfort=12, cut="middle", drop=1),
     ]
-    rows = [
-        [
-            Span(clock_words(fields.at(event, "at") or 0), "dim"),
-            Span(_type_words(event)),
-            Span(_sentence(event)),
-            Span("time" if _is_times(event) else fields.text(event, "actor"), "dim"),
-        ]
-        for event in history
-    ]
+    rows = [event_spans(event) for event in history]
     terminal.echo_lines(render(columns, rows, width=terminal.width()))
+
+
+def event_spans(event: Document) -> tuple[Span, Span, Span, Span]:
+    """When an event happened, what it was, why, and who said so."""
+    return (
+        Span(clock_words(fields.at(event, "at") or 0), "dim"),
+        Span(_type_words(event)),
+        Span(_sentence(event)),
+        Span("time" if _is_times(event) else fields.text(event, "actor"), "dim"),
+    )
 
 
 def _sentence(event: Document) -> str:

@@ -33,6 +33,7 @@ VERBS = {
     "ps": "table:ps_command",
     "show": "sessions:show_command",
     "explain": "sessions:explain_command",
+    "events": "events:events_command",
     "heartbeat": "sessions:heartbeat_command",
     "checkpoint": "sessions:checkpoint_command",
     "resume": "sessions:resume_command",
