@@ -14,6 +14,7 @@ from bench.profiling import PROFILED, profile
 from bench.rows.beats import BATCH_BEATS, batches, heartbeats
 from bench.rows.engine import engine
 from bench.rows.processes import commands, servers
+from bench.rows.streams import streams
 from bench.rows.writes import checkpoint_rows, flat, starts
 from bench.stand import STORE_NAMES, Options, Stand
 from bench.table import heading, shown
@@ -54,6 +55,11 @@ SECTIONS = {
         "The engine in process: heartbeats decided and committed. Beside it: plain statements for the same columns "
         "of as many rows a transaction.",
         engine,
+    ),
+    "stream": Section(
+        "Event streams, 5,000 of them open, 10,000 deliveries a second in all: from the moment an event is recorded, "
+        "before its commit, until it arrives, each client's reading included.",
+        streams,
     ),
     "process": Section("Start and memory of a server.", servers),
 }

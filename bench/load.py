@@ -202,7 +202,7 @@ class _Connection:
 
 def _drive(target: Target, requests: Sequence[Request], *, connections: int, count: int | None, seconds: float) -> Load:
     """One process, one thread, as little as possible an answer. count: stop after so many; None: when time is up."""
-    raw = [_raw(each, target) for each in requests]
+    raw = [raw_request(each, target) for each in requests]
     opened = [_Connection(target.port) for _ in range(min(connections, count or connections))]
     by_descriptor = {each.socket.fileno(): each for each in opened}
     poll = select.epoll()
@@ -252,13 +252,12 @@ def _drive(target: Target, requests: Sequence[Request], *, connections: int, cou
     )
 
 
-def _raw(request: Request, target: Target) -> bytes:
+def raw_request(request: Request, target: Target, *, is_keyed: bool = False) -> bytes:
+    """A request as it goes over the wire; with the key where it has a body, or is_keyed."""
     lines = [f"{request.method} {request.path} HTTP/1.1", f"Host: {HOST}:{target.port}"]
     body = request.body.encode()
+    if body or is_keyed:
+        lines.append(f"Authorization: Bearer {target.key}")
     if body:
-        lines += [
-            f"Authorization: Bearer {target.key}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-        ]
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode() + body

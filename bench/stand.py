@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -115,10 +115,10 @@ class Stand:
         return self._fleets[store]
 
     @contextmanager
-    def serving(self, database: Database) -> Iterator[Target]:
+    def serving(self, database: Database, *, environ: Mapping[str, str] | None = None) -> Iterator[Target]:
         """A real server on a database, for as long as the context lasts. Raises: NotMeasured."""
         self._names += 1
-        with Server(database.url, directory=self.directory / f"server-{self._names}") as server:
+        with Server(database.url, directory=self.directory / f"server-{self._names}", environ=environ) as server:
             try:
                 server.start()
             except NotStarted as error:

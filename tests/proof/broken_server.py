@@ -1,6 +1,6 @@
 """`holdfast` with one thing put in that is not so in the product: `python broken_server.py NAME serve …`.
 
-The first three are bugs, which the proofs have to notice. The others break nothing: they make what a proof is about
+The first four are bugs, which the proofs have to notice. The others break nothing: they make what a proof is about
 happen often rather than once in a while, or make it happen at all.
 """
 
@@ -14,7 +14,7 @@ from holdfast.commands.command import Envelope
 from holdfast.domain.ids import Mint
 from holdfast.domain.service_time import ServiceState
 from holdfast.doors.cli.main import main
-from holdfast.engine import batch, process
+from holdfast.engine import batch, event_hub, process
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresTransaction
 from holdfast.store.sqlite import SqliteTransaction
@@ -26,6 +26,7 @@ CLOCK_FILE = "wall-clock-offset"
 _batch: Any = batch
 _process: Any = process
 _writer: Any = process.Writer
+_hub: Any = event_hub.EventHub
 _transaction_types: tuple[Any, ...] = (SqliteTransaction, PostgresTransaction)
 
 
@@ -80,6 +81,16 @@ def count_every_gap() -> None:
     _batch.tick = tick
 
 
+def skip_to_the_present() -> None:
+    """A bug: whoever follows events goes on from the present, wherever the cursor stands."""
+    follow = _hub.follow
+
+    def follow_from_now(hub: Any, actor: Any, history: Any, wanted: Any, **more: Any) -> Any:
+        return follow(hub, actor, history, wanted, **{**more, "number": history.last_number})
+
+    _hub.follow = follow_from_now
+
+
 def reply_late() -> None:
     """No bug: between a commit and its answers there is time to die."""
     run_batch = _process.run_batch
@@ -126,7 +137,15 @@ def _acting_before(commit: Callable[[Any], None], act: Callable[[], None]) -> Ca
 
 CHANGES = {
     change.__name__: change
-    for change in (reply_before_commit, forget_keys, count_every_gap, reply_late, commit_late, set_clock)
+    for change in (
+        reply_before_commit,
+        forget_keys,
+        count_every_gap,
+        skip_to_the_present,
+        reply_late,
+        commit_late,
+        set_clock,
+    )
 }
 
 
