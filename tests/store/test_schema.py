@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.commands.rows import TABLES, Table
 from holdfast.config import sqlite_path
+from holdfast.store.migrating import migrations
 from holdfast.store.postgres import PostgresStore
 from holdfast.store.sql import column_types
 from holdfast.store.sqlite import SqliteStore
@@ -81,3 +82,31 @@ def test_a_row_has_the_fields_that_its_table_has_columns(table: Table, sqlite_ur
         assert connection.execute(query, (table.name,)).fetchall() == [
             (name, PLAIN_TYPES["postgres"][types[name]]) for name in table.columns
         ]
+
+
+BEFORE_PROJECTS = """
+insert into event
+  (account_id, number, id, type, rule, session_id, at_ms, recorded_at_ms, actor, correlation_id, data_json)
+values ('a', 1, 'e1', 't', 'r', 's1', 0, 0, 'k', 'c', '{}'), ('a', 2, 'e2', 't', 'r', 's2', 0, 0, 'k', 'c', '{}'),
+  ('a', 3, 'e3', 't', 'r', 'gone', 0, 0, 'k', 'c', '{}')
+"""
+PROFILES = """
+insert into session_profile
+  (id, account_id, preset, project_id, started_at_ms, late, reported_late, key_id, correlation_id)
+values ('s1', 'a', 'p', 'project-1', 0, {false}, {false}, 'k', 'c'),
+  ('s2', 'a', 'p', null, 0, {false}, {false}, 'k', 'c')
+"""
+PROJECTS = "select id, project_id from event order by number"
+
+
+def test_events_of_before_get_the_project_of_their_session(postgres_url: str) -> None:
+    sqlite = apsw.Connection(":memory:")
+    first, second, *_ = migrations("sqlite")
+    for statement in (first.sql, BEFORE_PROJECTS, PROFILES.format(false="0"), second.sql):
+        sqlite.execute(statement)
+    with psycopg.connect(postgres_url) as postgres:
+        first, second, *_ = migrations("postgres")
+        for statement in (first.sql, BEFORE_PROJECTS, PROFILES.format(false="false"), second.sql):
+            postgres.execute(statement)
+        found = postgres.execute(PROJECTS).fetchall()
+    assert list(sqlite.execute(PROJECTS)) == found == [("e1", "project-1"), ("e2", None), ("e3", None)]

@@ -112,7 +112,8 @@ class Follower:
         self.number = number
         self.key_id = key_id
         self.permission = permission
-        self.heard_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
         self._hub = hub
         self._feed = feed
         self._wanted = wanted
@@ -147,7 +148,7 @@ class Follower:
                 continue
             await self._wait()
         self._is_due = False
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_at = self._loop.time()
         return None if self._is_over else told
 
     async def _caught_up(self) -> list[Told]:
@@ -162,7 +163,7 @@ class Follower:
         return [Told(event, timeline=self._feed.timeline) for event in page.events]
 
     async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         self._feed.waiting.setdefault(self._wanted, set()).add(self)
         try:
             await self._waiter
@@ -399,7 +400,14 @@ class EventHub:
                 for follower in feed.followers:
                     by_credential.setdefault(follower.permission.credential, []).append(follower)
             for followers in by_credential.values():
-                if not await followers[0].permission.is_valid():
+                try:
+                    is_valid = await followers[0].permission.is_valid()
+                except Exception:
+                    # Nobody else looks at the keys of those who follow, so this must go on; and who cannot be looked
+                    # at may connect again.
+                    log.exception("recheck_failed")
+                    is_valid = False
+                if not is_valid:
                     self._end(followers)
 
     def _end(self, followers: Iterable[Follower]) -> None:
