@@ -348,6 +348,42 @@ def test_a_slow_reader_misses_nothing_and_holds_nobody_up(account: Account, monk
     assert hub.counts["caught_up"] > before
 
 
+def test_streams_end_where_events_are_gone_that_nobody_has_read_and_go_on_from_their_cursor(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = account.server.core
+    read = core.last_event_numbers
+    held = asyncio.Event()
+
+    async def held_up(account_ids: Any) -> dict[str, int]:
+        await held.wait()
+        return await read(account_ids)
+
+    def delete(*numbers: int) -> None:
+        transaction = account.server.store.begin()
+        transaction.clock(is_tick=False)
+        gone = [Key(Event, (account.id, number)) for number in numbers]
+        transaction.save(Changes([], [], gone, [], []), recorded_at_ms=0)
+        transaction.commit()
+
+    async def scenario() -> list[Json]:
+        monkeypatch.setattr(core, "last_event_numbers", held_up)
+        async with streaming(account) as stream:
+            cursor = (await stream.next()).fields["id"]
+            for number in range(4):
+                await start(account, scope=f"scope {number}")
+            delete(2)
+            held.set()
+            await stream.end()
+            assert stream.content.count(b"data: ") == 0
+        async with streaming(account, last_event_id=cursor) as stream:
+            found = await stream.events(3)
+            await start(account, scope="one more")
+            return found + await stream.events(1)
+
+    assert run(account, scenario) == account.events()
+
+
 def test_a_client_that_leaves_is_followed_up_by_nobody(account: Account) -> None:
     hub = account.server.core.events
 

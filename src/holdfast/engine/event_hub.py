@@ -351,7 +351,7 @@ class EventHub:
                     break
 
     async def _read_one(self, feed: _Feed) -> bool:
-        """Read on in one account; False where its history was replaced, or is no longer kept that far back."""
+        """Read on in one account; False where its history was replaced, or something of it is no longer kept."""
         before = feed.last_number
         after = EventCursor(feed.timeline, before)
         try:
@@ -362,6 +362,10 @@ class EventHub:
             if refusal.code == Code.CURSOR_EXPIRED:
                 return False
             raise
+        last_number = page.events[-1].number if page.events else page.history.last_number
+        if last_number - before != len(page.events):
+            # Followers find their place in the ring by counting, so it must not have a gap.
+            return False
         if page.events:
             feed.add(page.events)
             await self._wake(feed.concerned(page.events), number=before)
