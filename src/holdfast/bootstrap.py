@@ -16,14 +16,16 @@ from typing import NamedTuple, NoReturn
 from holdfast import __version__
 from holdfast.client.credentials import CredentialsInvalid, save_key
 from holdfast.client.directories import config_directory
+from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.command import Command, Envelope
-from holdfast.commands.keys import CreateKey, OpenAccount
+from holdfast.commands.keys import CreateKey
 from holdfast.commands.view import Reply
 from holdfast.config import LogFormat, Settings, WriterKind, is_loopback, sqlite_path, without_password
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, KeyId, Mint
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
+from holdfast.domain.rate_limits import RateLimits
 from holdfast.domain.times import rfc3339
 from holdfast.doors.http.app import HttpApp
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
@@ -35,6 +37,7 @@ from holdfast.engine.event_hub import FollowerLimits
 from holdfast.engine.process import ProcessEngine, Writer, ask, die_with_server, frame, receive
 from holdfast.engine.sweeper import Sweeper
 from holdfast.engine.thread import ThreadEngine
+from holdfast.engine.upkeep import Upkeep
 from holdfast.store.clock import MachineClock
 from holdfast.store.port import Reader, SchemaMismatch, Store, StoreInUse, StoreUnavailable
 from holdfast.supervision import READY, STOPPING, WELL, Supervisor
@@ -223,7 +226,10 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         follower_limits=FollowerLimits(
             of_account=settings.streams_per_account_max, of_key=settings.streams_per_key_max
         ),
+        rate_limits=RateLimits(settings.rate_limit_per_minute, settings.heartbeat_rate_limit_per_minute),
+        shares_limits=sqlite_path(settings.database_url) is None,
     )
+    upkeep = Upkeep(core)
 
     async def on_start() -> None:
         # First, because it may write the first key, and the store has one writer at a time.
@@ -231,8 +237,10 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         engine.start()
         sweeper.start()
         supervisor.tell(READY)
+        upkeep.start()
 
     async def on_stop() -> None:
+        upkeep.stop()
         # Not on the event loop, which the last pass may be waiting for.
         await asyncio.to_thread(sweeper.stop)
         await engine.stop()

@@ -64,6 +64,8 @@ LIST_MAX = 100
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 COUNT_MAX = 1_000_000
 """Of anything that is counted; more is a mistake."""
+RATE_MAX = 1_000_000_000
+"""Requests in a minute; more than any server can answer."""
 
 Given = str | int | bool | None
 """A value as somebody gave it: text from flags and files of variables, more from TOML."""
@@ -124,6 +126,8 @@ class Settings:
     hsts_seconds: int
     streams_per_key_max: int
     streams_per_account_max: int
+    rate_limit_per_minute: int
+    heartbeat_rate_limit_per_minute: int
 
 
 class Loaded(NamedTuple):
@@ -438,6 +442,10 @@ def _read_count(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=COUNT_MAX)
 
 
+def _read_rate(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=0, highest=RATE_MAX)
+
+
 def _read_whole(text: str, *, lowest: int, highest: int) -> int:
     if re.fullmatch(r"[0-9]{1,15}", text.strip()) and lowest <= int(text) <= highest:
         return int(text)
@@ -579,5 +587,17 @@ SETTINGS = (
         "streams_per_key_max", "event streams and waiting polls of one key, on this node", _read_count, default=1_000
     ),
     Setting("streams_per_account_max", "the same of all keys of an account together", _read_count, default=2_000),
+    Setting(
+        "rate_limit_per_minute",
+        "requests in a minute with one agent or read key; 0: any number",
+        _read_rate,
+        default=1_200,
+    ),
+    Setting(
+        "heartbeat_rate_limit_per_minute",
+        "heartbeats in a minute with one agent or read key; 0: any number",
+        _read_rate,
+        default=60_000,
+    ),
 )
 """Everything that can be set."""

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.rate_limits import RateLimits
 from holdfast.domain.times import rfc3339
 from holdfast.doors.http.app import HttpApp
 from holdfast.engine.core import Core
 from holdfast.engine.driver import QueueLimits
 from holdfast.engine.thread import ThreadEngine
+from holdfast.engine.upkeep import Upkeep
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
 from holdfast.store.sqlite import SqliteStore
@@ -25,6 +27,7 @@ CONFIGURED_KEY = "configured-for-the-tests"
 """An admin key of the default account."""
 
 LIMITS = QueueLimits()
+UNLIMITED = RateLimits(0, 0)
 
 Json = dict[str, Any]
 Headers = dict[str, str | bytes]
@@ -105,6 +108,7 @@ class Server:
         trusts_everybody: bool = False,
         opens_accounts: bool = True,
         limits: QueueLimits = LIMITS,
+        rate_limits: RateLimits = UNLIMITED,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -116,7 +120,11 @@ class Server:
             configured_keys={CONFIGURED_KEY: KeyScope.ADMIN},
             trusts_everybody=trusts_everybody,
             opens_accounts=opens_accounts,
+            rate_limits=rate_limits,
+            shares_limits=not store.locks_everything,
+            monotonic=lambda: clock.now_ms() / 1_000,
         )
+        self.upkeep = Upkeep(self.core)
         self.app = HttpApp(self.core, on_start=self._start, on_stop=self._stop, local_hosts_only=trusts_everybody)
         self.loop = asyncio.new_event_loop()
 

@@ -1,6 +1,7 @@
 """One good request for every route that there is, for tests that hold of all routes."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Final, NamedTuple
 
 from holdfast.doors.http.native import ROUTES
@@ -18,6 +19,8 @@ class Example(NamedTuple):
     query: str = ""
     after: tuple[str, ...] = ()
 
+
+_numbers = count()
 
 REASON: Final = {"reason": "it hangs"}
 
@@ -57,14 +60,23 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/sessions/{id}/events"): Example(query="limit=3"),
     ("POST", "/v1/keys"): Example({"name": "example"}),
     ("GET", "/v1/keys"): Example(query="scope=read"),
+    ("POST", "/v1/keys/{id}/rotate"): Example({"overlap_seconds": 60}),
     ("DELETE", "/v1/keys/{id}"): Example(),
+    ("POST", "/v1/accounts"): Example({"id": ABOUT}),
+    ("GET", "/v1/accounts"): Example(query="status=active"),
+    ("GET", "/v1/accounts/{id}"): Example(),
+    ("PATCH", "/v1/accounts/{id}"): Example({"name": "example", "limits": {"live_sessions": 7}}),
+    ("DELETE", "/v1/accounts/{id}"): Example(query="confirm={about}"),
+    ("GET", "/v1/accounts/{id}/export"): Example(),
+    ("GET", "/v1/audit/verify"): Example(),
     ("GET", "/v1/audit"): Example(query="limit=3"),
 }
 
 ALL: Final[Sequence[Route]] = ROUTES
 KEYED: Final = [route for route in ALL if route.scope is not None]
 MUTATING: Final = [route for route in ALL if route.is_mutating]
-WITH_ID: Final = [route for route in ALL if "{id}" in route.path]
+WITH_ID: Final = [route for route in ALL if "{id}" in route.path and "/accounts/" not in route.path]
+"""Routes about something that is in an account."""
 
 
 def named(route: Route) -> str:
@@ -84,7 +96,12 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
 
 
 def _made(account: Account, route: Route, found: Example) -> str:
-    """The id of a new key or session for an example."""
+    """The id of a new key, account or session for an example."""
+    if "/accounts" in route.path:
+        account_id = f"{account.id}-{next(_numbers)}"
+        if "{id}" in route.path:
+            assert account.call("POST", "/v1/accounts", {"id": account_id}, by="admin").status == 201
+        return account_id
     if "/keys" in route.path:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
         return str(made.json["id"])
@@ -98,4 +115,6 @@ def _made(account: Account, route: Route, found: Example) -> str:
 def _filled(body: Json, about: str) -> Json:
     if "heartbeats" in body:
         return {"heartbeats": [{"session_id": about}]}
+    if body.get("id") == ABOUT:
+        return {**body, "id": about}
     return body

@@ -23,7 +23,7 @@ def test_there_is_an_example_for_every_route() -> None:
 
 @pytest.mark.parametrize("route", ALL, ids=named)
 def test_every_example_is_accepted(route: Route, account: Account) -> None:
-    assert account.server.ask(example(account, route)).status in (200, 201)
+    assert account.server.ask(example(account, route)).status in (200, 201, 202)
 
 
 @pytest.mark.parametrize("route", KEYED, ids=named)
@@ -43,15 +43,15 @@ def test_a_key_needs_the_scope_of_the_route(route: Route, scope: KeyScope, accou
     end = account.end_of_events()
     response = account.server.ask(request._replace(key=account.keys[scope.value]))
     if RANK[scope] >= RANK[route.scope]:
-        assert response.status in (200, 201), response
+        assert response.status in (200, 201, 202), response
         return
     assert response.told == (403, "forbidden")
     assert (response.json["scope"], account.end_of_events()) == (route.scope.value, end)
 
 
 SCOPES = {
-    KeyScope.ADMIN: {"POST /v1/keys", "GET /v1/keys", "DELETE /v1/keys/{id}"},
-    KeyScope.OPERATOR: {"GET /v1/audit"},
+    KeyScope.ADMIN: {named(route) for route in KEYED if route.path.startswith(("/v1/keys", "/v1/accounts"))},
+    KeyScope.OPERATOR: {"GET /v1/audit", "GET /v1/audit/verify"},
 }
 
 

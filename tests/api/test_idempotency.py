@@ -10,6 +10,9 @@ from tests.api.scenes import LEASE_MS, REVIVABLE
 
 KEY = "a-key.of_8:or-more"
 
+SHOWING_SECRETS = ("/v1/keys", "/v1/keys/{id}/rotate")
+"""Routes whose answer has what is shown once and never kept."""
+
 
 def keyed(request: Request, key: str = KEY) -> Request:
     """The request under an idempotency key."""
@@ -38,7 +41,7 @@ def test_the_same_again_has_one_effect_and_the_same_answer(route: Route, account
     after = everything(account)
     account.server.serve(10_000)
     again = account.server.ask(request)
-    if route.path == "/v1/keys":
+    if route.path in SHOWING_SECRETS:
         assert again.told == (409, "secret_already_shown")
         assert first.json["key"].encode() not in again.content
     else:
@@ -52,7 +55,7 @@ def test_the_same_again_has_one_effect_and_the_same_answer(route: Route, account
 def test_the_same_sent_many_times_at_once_is_carried_out_once(route: Route, account: Account) -> None:
     request = keyed(example(account, route))
     answers = account.server.ask_all([request] * 6)
-    if route.path == "/v1/keys":
+    if route.path in SHOWING_SECRETS:
         assert sorted(answer.told for answer in answers) == [(201, None), *[(409, "secret_already_shown")] * 5]
         return
     assert len({(answer.status, answer.content) for answer in answers}) == 1
@@ -67,6 +70,8 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
     if isinstance(request.body, dict):
         changes: dict[str, Json] = {
             "/v1/keys": {"name": "another"},
+            "/v1/keys/{id}/rotate": {"overlap_seconds": 61},
+            "/v1/accounts": {"name": "another"},
             "/v1/heartbeats": {"heartbeats": [{"session_id": "another"}]},
         }
         change = changes.get(route.path, {"reason": "another"})
@@ -74,7 +79,8 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
             change = {"fencing_token": 1} if "fencing_token" in route.body.__struct_fields__ else {"agent": "another"}
         request = request._replace(body=request.body | change)
     elif "?" in request.target:
-        request = request._replace(target=f"{request.target}&fencing_token=1")
+        more = "reason=another" if "/accounts/" in route.path else "fencing_token=1"
+        request = request._replace(target=f"{request.target}&{more}")
     else:
         return
     assert account.server.ask(request).told == (422, "idempotency_key_reused")

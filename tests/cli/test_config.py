@@ -50,6 +50,8 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         hsts_seconds=0,
         streams_per_key_max=1_000,
         streams_per_account_max=2_000,
+        rate_limit_per_minute=1_200,
+        heartbeat_rate_limit_per_minute=60_000,
     )
     assert set(loaded.sources.values()) == {"default"}
 

@@ -36,6 +36,28 @@ def test_an_answer_has_its_status_its_json_and_its_headers(server: FakeServer, a
     assert asked.headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_a_request_that_came_too_soon_is_sent_again_when_the_server_wants_it(server: FakeServer, api: Api) -> None:
+    too_soon = Reply(429, {"code": "rate_limited", "detail": "Too many."}, {"Retry-After": "0"})
+    server.refuse("/thing", too_soon, times=2)
+    server.refuse("/thing", Reply(200, {"x": 1}, {}))
+
+    assert api.request("POST", "/thing", body={"b": 1}).body == {"x": 1}
+    assert [asked.body for asked in server.asked] == [{"b": 1}] * 3
+
+
+@pytest.mark.parametrize("retry_after", [None, "60"])
+def test_a_request_that_came_too_soon_is_refused_where_its_time_is_too_far_off(
+    server: FakeServer, api: Api, retry_after: str | None
+) -> None:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    server.refuse("/thing", Reply(429, {"code": "rate_limited", "detail": "Too many."}, headers))
+
+    with pytest.raises(ApiRefusal) as caught:
+        api.request("GET", "/thing")
+
+    assert (caught.value.code, len(server.asked)) == ("rate_limited", 1)
+
+
 def test_an_answer_without_a_body_has_none(server: FakeServer, api: Api) -> None:
     server.refuse("/thing", Reply(204, None))
     assert api.request("POST", "/thing")._replace(headers={}) == Answer(204, None, {})

@@ -25,9 +25,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.command import Command, Envelope
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
-from holdfast.commands.keys import CreateKey, OpenAccount, RevokeKey
+from holdfast.commands.keys import CreateKey, RevokeKey
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
 from holdfast.commands.rows import TABLES
 from holdfast.commands.starts import ReportSession, StartSession, TakeOver, TakeOverSession

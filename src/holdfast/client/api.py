@@ -23,7 +23,11 @@ RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 
 READ_BYTES = 64 * 1024
 
+RATE_LIMITED_REPEATS_MAX = 3
+"""How often a request that came too soon is sent again: the server says when, and by then it takes it."""
+
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_TOO_MANY_REQUESTS = 429
 _GATEWAY_STATUSES = frozenset({502, 504})
 _STALE_CONNECTION = (
     http.client.RemoteDisconnected,
@@ -125,6 +129,8 @@ class Api:
 
         A request is sent again, once, when a kept connection turns out to be closed and sending it twice is safe: its
         method may be repeated, or it has an idempotency key.
+        One that came too soon (429, of which nothing was carried out) is sent again when the server wants it, if that
+        is within the timeout.
         timeout_seconds: for this request only. Redirects are not followed.
         Raises: Unreachable, Unavailable, ApiRefusal.
         """
@@ -133,6 +139,27 @@ class Api:
         content = None if body is None else json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
         sent_headers = self._headers(content, idempotency_key=idempotency_key, extra=headers or {})
         is_repeatable = method in _REPEATABLE_METHODS or idempotency_key is not None
+        for repeats_left in range(RATE_LIMITED_REPEATS_MAX, -1, -1):
+            try:
+                return self._sent(method, target, content, sent_headers, is_repeatable=is_repeatable, deadline=deadline)
+            except ApiRefusal as refusal:
+                wait = refusal.retry_after_seconds
+                is_too_late = wait is None or time.monotonic() + wait >= deadline
+                if refusal.status != _TOO_MANY_REQUESTS or wait is None or is_too_late or not repeats_left:
+                    raise
+                time.sleep(wait)
+        raise AssertionError("the last try answers or raises")
+
+    def _sent(
+        self,
+        method: str,
+        target: str,
+        content: bytes | None,
+        sent_headers: Mapping[str, str],
+        *,
+        is_repeatable: bool,
+        deadline: float,
+    ) -> Answer:
         connection, is_reused = self._connection()
         try:
             try:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from holdfast.commands.bodies import Body, refusal_body
-from holdfast.commands.holding import change, find_session
-from holdfast.commands.rows import Need, profile_key, scope_key, session_key
+from holdfast.commands.holding import change, find_session, needed
+from holdfast.commands.rows import Need, profile_key, scope_key
 from holdfast.commands.view import Reply, Unloaded, View
 from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Refusal
@@ -28,7 +28,7 @@ class Heartbeat(NamedTuple):
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The session's row alone."""
-        return (session_key(self.session_id),)
+        return needed(actor, self.session_id)
 
     def decide(self, view: View) -> Reply:
         """When to beat next, and whether somebody wants the holder to stop."""
@@ -42,7 +42,7 @@ class HeartbeatBatch(NamedTuple):
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The rows of all the sessions."""
-        return (session_key(each.session_id) for each in self.beats)
+        return (key for each in self.beats for key in needed(actor, each.session_id))
 
     def decide(self, view: View) -> Reply:
         """One result a beat, in order: a beat's body, or the refusal as the body's `refusal`."""

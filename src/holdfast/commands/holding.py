@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from holdfast.commands.rows import TABLES, Members, SetSpec
+from holdfast.commands.rows import TABLES, Key, Members, SetSpec, both_keys, profile_key, session_key
 from holdfast.commands.view import View
+from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditAction, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
@@ -34,11 +35,30 @@ session which goes on is writing this instant, but none of a session that it tak
 
 
 def find_session(view: View, session_id: SessionId) -> Session:
-    """A session of the actor's account. Raises: not_found, the same for a foreign one as for none."""
+    """A session that there is for the actor. Raises: not_found, the same for a foreign one as for none."""
     session = view.get(Session, session_id)
-    if session is None or session.account_id != view.actor.account_id:
+    if session is None or session.account_id != view.actor.account_id or not is_seen(view, session):
         raise Refusal(Code.NOT_FOUND, what="session", ways_out=(WayOut(Action.START),))
     return session
+
+
+def is_seen(view: View, session: Session) -> bool:
+    """Whether a session of the actor's account is there for an actor that may be bound to a project."""
+    project_id = view.actor.project_id
+    return project_id is None or find_profile(view, session).project_id == project_id
+
+
+def seen(view: View, sessions: list[Session]) -> list[Session]:
+    """Those sessions of the actor's account that are there for it."""
+    if view.actor.project_id is None:
+        return sessions
+    view.require(*[profile_key(session.id) for session in sessions])
+    return [session for session in sessions if is_seen(view, session)]
+
+
+def needed(actor: Actor, session_id: SessionId) -> tuple[Key, ...]:
+    """What finding a session takes: its own row, and what tells its project where the actor is bound to one."""
+    return (session_key(session_id),) if actor.project_id is None else both_keys(session_id)
 
 
 def find_profile(view: View, session: Session) -> SessionProfile:
@@ -88,7 +108,7 @@ def record(view: View, changed: Changed) -> None:
 
 
 def audit(view: View, action: AuditAction, *, target: str, reason: str | None = None, data_json: str = "{}") -> None:
-    """Leave an audit record in the view."""
+    """Leave an audit record in the view; it gets its place in the chain as it is saved."""
     view.put(
         AuditRecord(
             id=AuditId(view.mint("aud")),
@@ -100,6 +120,9 @@ def audit(view: View, action: AuditAction, *, target: str, reason: str | None = 
             reason=reason,
             correlation_id=view.correlation_id,
             data_json=data_json,
+            number=0,
+            previous_sha256="",
+            sha256="",
         )
     )
 

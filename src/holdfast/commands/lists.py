@@ -28,6 +28,7 @@ class ListSpec(NamedTuple):
     """A list: row types that share the key column, allowed filters by name, and the unique column that orders it.
 
     row_types: joined on their first key column; the first one has `account_id`, by which every list is filtered.
+    is_of_all: a list for administrators, of what belongs to no account in particular.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ListSpec(NamedTuple):
     filters: dict[str, tuple[Filter, ...]]
     order: str
     descending: bool = True
+    is_of_all: bool = False
 
 
 class ListRequest(NamedTuple):

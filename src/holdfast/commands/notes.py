@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from holdfast.commands.bodies import checkpoint_body, session_body
 from holdfast.commands.heartbeats import next_beat
-from holdfast.commands.holding import change, find_profile, find_session
-from holdfast.commands.rows import Need, both_keys, session_key
+from holdfast.commands.holding import change, find_profile, find_session, needed
+from holdfast.commands.rows import Need, both_keys
 from holdfast.commands.transitions import require_revision
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -33,7 +33,7 @@ class WriteCheckpoint(NamedTuple):
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The session's row, which guards its checkpoints."""
-        return (session_key(self.session_id),)
+        return needed(actor, self.session_id)
 
     def decide(self, view: View) -> Reply:
         """The checkpoint, and when to beat next."""

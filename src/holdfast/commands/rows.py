@@ -5,11 +5,12 @@ Every store makes its statements from these descriptions, so none of them knows 
 
 from typing import Final, NamedTuple
 
-from holdfast.domain.audit import AuditRecord
+from holdfast.domain.account import Account
+from holdfast.domain.audit import AuditHead, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.events import Event, EventReader
 from holdfast.domain.ids import AccountId, SessionId
-from holdfast.domain.keys import Account, ApiKey
+from holdfast.domain.keys import ApiKey, KeyUsage
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import ClientSession, Session, SessionProfile
@@ -54,6 +55,7 @@ TABLES: Final[dict[type[Row], Table]] = {
     for table in (
         Table("account", Account, ("id",)),
         Table("api_key", ApiKey, ("id",)),
+        Table("key_usage", KeyUsage, ("id",)),
         Table("idempotency", IdempotencyRecord, ("id",)),
         Table("client_session", ClientSession, ("account_id", "client_session_id")),
         Table("scope", Scope, ("account_id", "scope")),
@@ -63,6 +65,7 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("audit", AuditRecord, ("id",)),
         Table("service_state", ServiceState, ("id",)),
         Table("event_reader", EventReader, ("account_id", "name")),
+        Table("audit_head", AuditHead, ("account_id",)),
         Table("event", Event, ("account_id", "number")),
     )
 }
@@ -96,7 +99,26 @@ class Members(NamedTuple):
     values: tuple[Value, ...]
 
 
-Need = Key | Members
+class CountSpec(NamedTuple):
+    """A bounded question: how many rows of one type there are whose columns equal given values.
+
+    among: a column and the values that it may have. As for a set, whoever decides by it needs the row that guards it.
+    """
+
+    name: str
+    row_type: type[Row]
+    equals: tuple[str, ...]
+    among: tuple[str, tuple[str, ...]]
+
+
+class Count(NamedTuple):
+    """One count: what is counted, and the values that narrow it."""
+
+    spec: CountSpec
+    values: tuple[Value, ...]
+
+
+Need = Key | Members | Count
 
 
 def session_key(session_id: SessionId) -> Key:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from holdfast.commands.accounts import LIVE_SESSIONS, LIVE_STATUSES, account_key, require_account
 from holdfast.commands.bodies import checkpoint_body, recoverable_body, session_body
 from holdfast.commands.heartbeats import next_beat
 from holdfast.commands.holding import (
@@ -15,11 +16,14 @@ from holdfast.commands.holding import (
     find_profile,
     find_scope,
     find_session,
+    is_seen,
     record,
+    seen,
 )
-from holdfast.commands.rows import Members, Need, both_keys, client_session_key, profile_key, scope_key
+from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
+from holdfast.domain.account import require_room
 from holdfast.domain.actor import Actor, KeyScope, require
 from holdfast.domain.audit import AuditAction
 from holdfast.domain.errors import Action, Code, FieldError, Identity, Refusal, WayOut
@@ -83,8 +87,8 @@ class StartSession(NamedTuple):
     about: About = About()
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The scope's guard and its holders, and the session that the client's own id names."""
-        needs: list[Need] = []
+        """The account, the scope's guard and its holders, and the session that the client's own id names."""
+        needs: list[Need] = [account_key(actor.account_id)]
         if self.client_session_id is not None:
             needs.append(client_session_key(actor.account_id, self.client_session_id))
         if self.scope is not None:
@@ -105,8 +109,13 @@ class StartSession(NamedTuple):
     def decide(self, view: View) -> Reply:
         """The session at top level, its token, when to beat, and what the last one on the scope left.
 
-        Raises: validation_failed, lease_held, scope_lapsed, scope_crowded, client_session_id_reused, forbidden.
+        Raises: validation_failed, lease_held, scope_lapsed, scope_crowded, client_session_id_reused, forbidden,
+        quota_exceeded, not_found for an account that is gone and for a project that is not the actor's.
         """
+        require_account(view)
+        about = within_project(self.about, view.actor)
+        if about is not self.about:
+            return self._replace(about=about).decide(view)
         policy = None if self.policy is None else resolve(self.policy)
         if self.force:
             require(view.actor, KeyScope.OPERATOR)
@@ -138,11 +147,8 @@ class StartSession(NamedTuple):
         """The session that the client's own id names, if a start may resume it."""
         if self.client_session_id is None:
             return None
-        named = view.get(ClientSession, view.actor.account_id, self.client_session_id)
-        if named is None:
-            return None
-        session = view.get(Session, named.session_id)
-        if session is None:
+        session = named_by_client(view, self.client_session_id)
+        if session is None or not is_seen(view, session):
             return None
         if self.scope is not None and session.scope != self.scope:
             raise Refusal(
@@ -157,7 +163,7 @@ class StartSession(NamedTuple):
         """The session that this identity has on the scope, if a start may resume it."""
         held = Members(HOLDERS_BY_IDENTITY, (view.actor.account_id, scope, self.agent, self.holder_id))
         for session in view.members(held):
-            if lifecycle.can_acquire(settle(session, now=view.now).session):
+            if lifecycle.can_acquire(settle(session, now=view.now).session) and is_seen(view, session):
                 found: Session = session
                 return found
         return None
@@ -173,7 +179,7 @@ class StartSession(NamedTuple):
             return session
         holders = find_holders(view, ALL_HOLDERS, view.actor.account_id, scope)
         lapsed = [session for session in holders if phase(settle(session, now=view.now).session) in HOLDING - LIVE]
-        return max(lapsed, key=lambda session: session.id, default=None)
+        return max(seen(view, lapsed), key=lambda session: session.id, default=None)
 
     def _clear_way(self, view: View, scope: str, *, own: Session | None) -> None:
         """Make sure that nobody is in the way; supersede them where an operator forces it."""
@@ -230,6 +236,8 @@ class StartSession(NamedTuple):
         view.put(scope)
         view.put(profile)
         record(view, changed)
+        if own.status not in LIVE_STATUSES:
+            check_room(view)
         self._name(view, own.id)
         return self._reply(view, changed.session, profile, outcome=RESUMED)
 
@@ -265,6 +273,7 @@ class StartSession(NamedTuple):
         view.put(row)
         view.put(session)
         view.put(profile)
+        check_room(view)
         data: Data = {"scope": scope, "agent": self.agent, "exclusive": is_exclusive, "took_over_from": took_over_from}
         happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
         view.emit((happening,), session_id=session_id, account_id=account_id, project_id=profile.project_id)
@@ -274,7 +283,7 @@ class StartSession(NamedTuple):
     def _name(self, view: View, session_id: SessionId) -> None:
         """Remember which session the client's own id names now."""
         if self.client_session_id is not None:
-            view.put(ClientSession(view.actor.account_id, self.client_session_id, session_id))
+            name_by_client(view, self.client_session_id, session_id)
 
     def _said(self) -> dict[str, Any]:
         """What this start says about the session, by the names of a profile's columns."""
@@ -304,8 +313,8 @@ class TakeOverSession(NamedTuple):
     about: About = About()
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The old session; its scope follows from it."""
-        return both_keys(self.session_id)
+        """The account and the old session; its scope follows from it."""
+        return account_key(actor.account_id), *both_keys(self.session_id)
 
     def decide(self, view: View) -> Reply:
         """As a start's reply. Raises: not_found, forbidden, and what `lifecycle.give_way` raises."""
@@ -345,16 +354,17 @@ class ReportSession(NamedTuple):
     about: About = About()
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The session that the client's own id names."""
-        return (client_session_key(actor.account_id, self.client_session_id),)
+        """The account, and the session that the client's own id names."""
+        return account_key(actor.account_id), client_session_key(actor.account_id, self.client_session_id)
 
     def decide(self, view: View) -> Reply:
-        """The session, ended. Raises: validation_failed, fencing_token_stale."""
+        """The session, ended. Raises: validation_failed, fencing_token_stale, not_found as a start."""
+        require_account(view)
+        about = within_project(self.about, view.actor)
         if self.ended_at_ms < self.started_at_ms:
             raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("ended_at", "must not be before started_at"),))
-        named = view.get(ClientSession, view.actor.account_id, self.client_session_id)
-        known = None if named is None else view.get(Session, named.session_id)
-        if known is not None:
+        known = named_by_client(view, self.client_session_id)
+        if known is not None and is_seen(view, known):
             return self._known(view, known)
         session_id = SessionId(view.mint("sess"))
         session = lifecycle.report(
@@ -364,7 +374,7 @@ class ReportSession(NamedTuple):
             end_reason=self.end_reason,
             ended_at_ms=self.ended_at_ms,
         )
-        profile = new_profile(view, session_id, preset=INTERACTIVE.preset, about=self.about)._replace(
+        profile = new_profile(view, session_id, preset=INTERACTIVE.preset, about=about)._replace(
             client_session_id=self.client_session_id,
             started_at_ms=self.started_at_ms,
             ended_at_ms=self.ended_at_ms,
@@ -373,7 +383,7 @@ class ReportSession(NamedTuple):
         )
         view.put(session)
         view.put(profile)
-        view.put(ClientSession(session.account_id, self.client_session_id, session_id))
+        name_by_client(view, self.client_session_id, session_id)
         data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
         ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
         view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
@@ -398,6 +408,39 @@ class ReportSession(NamedTuple):
         return Reply(session_body(answered, profile, now=view.now))
 
 
+def within_project(about: About, actor: Actor) -> About:
+    """What is said of a session, on the project of an actor that is bound to one. Raises: not_found for another."""
+    project_id = actor.project_id
+    if project_id is None or about.parts.project_id == project_id:
+        return about
+    if about.parts.project_id is not None:
+        raise Refusal(Code.NOT_FOUND, what="project", ways_out=(WayOut(Action.START),))
+    return about._replace(parts=about.parts._replace(project_id=project_id))
+
+
+def named_by_client(view: View, client_session_id: str) -> Session | None:
+    """The session that a client's own id names, if there still is one."""
+    named = view.get(ClientSession, view.actor.account_id, client_session_id)
+    return None if named is None else view.get(Session, named.session_id)
+
+
+def name_by_client(view: View, client_session_id: str, session_id: SessionId) -> None:
+    """Remember which session a client's own id names now; a name that another project uses is left to it."""
+    before = named_by_client(view, client_session_id)
+    if before is None or is_seen(view, before):
+        view.put(ClientSession(view.actor.account_id, client_session_id, session_id))
+
+
+def check_room(view: View) -> None:
+    """Make sure that the account may have the session that was just added. Raises: quota_exceeded.
+
+    The account's row is locked from before the count until the commit, so no two starts count the same room.
+    """
+    account = require_account(view)
+    if account is not None and account.live_sessions_max is not None:
+        require_room(account, live_sessions=view.count(Count(LIVE_SESSIONS, (account.id,))))
+
+
 def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[SessionId, ...]) -> list[Session]:
     """Holders of a scope that a newcomer cannot share it with, live ones first.
 
@@ -410,6 +453,9 @@ def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[Sess
     phases = {each.id: phase(settle(each, now=view.now).session) for each in holders}
     in_question = [each for each in holders if each.id not in except_ids and (is_exclusive or each.exclusive)]
     found = [each for each in in_question if phases[each.id] in HOLDING]
+    if len(seen(view, found)) < len(found):
+        # Of a session that there is not for the actor, no more is told than that the scope is not free.
+        raise Refusal(Code.LEASE_HELD, scope=scope, holder="another project", ways_out=(WayOut(Action.REPEAT_LATER),))
     return sorted(found, key=lambda each: phases[each.id] not in LIVE)
 
 
@@ -480,6 +526,11 @@ def left_behind(view: View, session: Session, *, has_scope: bool) -> dict[str, o
         for each in find_holders(view, NEWEST_HOLDERS, *held)
         if each.id != session.id
     ]
+    if view.actor.project_id is not None:
+        writers = [view.get(Session, each.session_id) for each in checkpoints]
+        is_theirs = any(each is not None and not is_seen(view, each) for each in writers)
+        checkpoints = [] if is_theirs else checkpoints
+        holders = seen(view, holders)
     return {
         "last_checkpoint": checkpoint_body(checkpoints[0]) if checkpoints else None,
         "recoverable": [recoverable_body(each) for each in holders if phase(each) in HOLDING - LIVE],

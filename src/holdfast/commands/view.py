@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from holdfast.commands.rows import Key, Members, Need, Row, SetSpec, Value, key_of
+from holdfast.commands.rows import Count, Key, Members, Need, Row, SetSpec, Value, key_of
 from holdfast.domain.actor import Actor
 from holdfast.domain.events import Happening
 from holdfast.domain.ids import Mint
@@ -95,6 +95,7 @@ class View:
         self._rows: dict[Key, Row | None] = {}
         self._loaded: dict[Key, Row | None] = {}
         self._members: dict[Members, list[Key]] = {}
+        self._counts: dict[Count, int] = {}
         self._specs: dict[type[Row], list[SetSpec]] = {}
         self._load: Callable[[Iterable[Need], View], None] | None = None
         self._pending: dict[Key, Row | None] = {}
@@ -132,6 +133,10 @@ class View:
         if members.spec not in specs:
             specs.append(members.spec)
 
+    def add_count(self, count: Count, number: int) -> None:
+        """Take in how many rows the store has of what is counted."""
+        self._counts[count] = number
+
     def load_later_with(self, load: Callable[[Iterable[Need], "View"], None]) -> None:
         """Let rows that nobody named be loaded when they are asked for."""
         self._load = load
@@ -153,11 +158,15 @@ class View:
 
     def require(self, *needs: Need) -> None:
         """Make sure that these rows and sets are at hand. Raises: Unloaded, which the engine answers."""
-        missing = [need for need in needs if need not in self._rows and need not in self._members]
+        missing = [need for need in needs if not self.holds(need)]
         if missing:
             if self._load is None:
                 raise Unloaded(missing)
             self._load(missing, self)
+
+    def holds(self, need: Need) -> bool:
+        """Whether a row, a set or a count is at hand."""
+        return need in self._rows or need in self._members or need in self._counts
 
     def get(self, row_type: type[R], *values: Value) -> R | None:
         """A row as it is now, or None if there is none."""
@@ -180,6 +189,17 @@ class View:
         found = [row for row in rows if row is not None and _belongs(row, members)]
         found.sort(key=lambda row: getattr(row, spec.order), reverse=True)
         return list(islice(found, spec.limit))
+
+    def count(self, count: Count) -> int:
+        """How many rows there are now of what is counted: what the store has, and what was changed since."""
+        self.require(count)
+        changed = {**self._loaded, **{key: self._rows.get(key) for key in self._pending if key not in self._loaded}}
+        number = self._counts[count]
+        for key, before in changed.items():
+            if key.row_type is count.spec.row_type:
+                after = self._pending[key] if key in self._pending else self._rows[key]
+                number += _is_counted(after, count) - _is_counted(before, count)
+        return number
 
     def put(self, row: Row) -> None:
         """Leave a row to be written: as a new one if the store has none of this key."""
@@ -255,6 +275,14 @@ class View:
             keys = self._members.get(members)
             if keys is not None and key not in keys:
                 keys.append(key)
+
+
+def _is_counted(row: Row | None, count: Count) -> bool:
+    if row is None:
+        return False
+    equals = zip(count.spec.equals, count.values, strict=True)
+    name, values = count.spec.among
+    return getattr(row, name) in values and all(getattr(row, column) == value for column, value in equals)
 
 
 def _belongs(row: Row, members: Members) -> bool:

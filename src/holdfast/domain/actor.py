@@ -20,11 +20,15 @@ RANK = {scope: rank for rank, scope in enumerate(KeyScope)}
 
 
 class Actor(NamedTuple):
-    """The caller of a command: the account it acts for, and the key that says so."""
+    """The caller of a command: the account it acts for, and the key that says so.
+
+    project_id: the one project whose sessions there are for this caller; None: it is bound to none.
+    """
 
     account_id: AccountId
     key_id: KeyId
     scope: KeyScope
+    project_id: str | None = None
 
 
 def may(actor: Actor, scope: KeyScope) -> bool:
@@ -39,6 +43,10 @@ def require(actor: Actor, scope: KeyScope) -> None:
     """
     if not may(actor, scope):
         raise Refusal(Code.FORBIDDEN, scope=scope.value)
+
+
+PROJECT_SCOPES = frozenset({KeyScope.READ, KeyScope.AGENT})
+"""What a key that is bound to a project may be: whoever steps in or makes keys does so for a whole account."""
 
 
 SWEEPER_KEY = KeyId("sweeper")

@@ -14,6 +14,12 @@ class Code(StrEnum):
     VALIDATION_FAILED = "validation_failed"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
+    ACCOUNT_SUSPENDED = "account_suspended"
+    ACCOUNT_EXISTS = "account_exists"
+    ACCOUNT_PERMANENT = "account_permanent"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    RATE_LIMITED = "rate_limited"
+    KEY_ENDED = "key_ended"
     LEASE_HELD = "lease_held"
     SCOPE_LAPSED = "scope_lapsed"
     SCOPE_CROWDED = "scope_crowded"
@@ -47,6 +53,12 @@ SENTENCES: dict[Code, str] = {
     Code.VALIDATION_FAILED: "The request has fields that cannot be accepted; `errors` names each of them.",
     Code.NOT_FOUND: "There is no {what} with this id.",
     Code.FORBIDDEN: "This needs a key with the scope {scope}.",
+    Code.ACCOUNT_SUSPENDED: "The account {account_id} is suspended; its keys are refused until it is readmitted.",
+    Code.ACCOUNT_EXISTS: "There is, or was, an account with the id {account_id}; no id is used twice.",
+    Code.ACCOUNT_PERMANENT: "The account {account_id} always exists and cannot be {verb}.",
+    Code.QUOTA_EXCEEDED: "The account has {usage} {what}, and its limit is {limit}; nothing was written.",
+    Code.RATE_LIMITED: "This key made more than its {limit} {what} a minute; nothing was done.",
+    Code.KEY_ENDED: "Key {key_id} was revoked or has expired, and gets no new secret.",
     Code.LEASE_HELD: "The scope {scope} is held by {holder}.",
     Code.SCOPE_LAPSED: "Session {session_id} of {agent} held the scope {scope} and fell silent; it was not given up.",
     Code.SCOPE_CROWDED: "More than {limit} sessions share the scope {scope}; it cannot be held exclusively.",
@@ -95,6 +107,7 @@ class Action(StrEnum):
     REPEAT_LATER = "repeat_later"
     REPEAT_FROM_START = "repeat_from_start"
     CREATE_KEY = "create_key"
+    READ_ACCOUNTS = "read_accounts"
     FREE_SPACE = "free_space"
 
 

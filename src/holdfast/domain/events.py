@@ -86,6 +86,15 @@ class EventFilter(NamedTuple):
         """The values that are wanted, by column."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
+    def within(self, project_id: str | None) -> "EventFilter":
+        """The same for somebody who may see one project's events only; None: all of them."""
+        if project_id is None or self.project_id == project_id:
+            return self
+        if self.project_id is None:
+            return self._replace(project_id=project_id)
+        # Of another project there are none, as of one that nobody has: no event is without a session.
+        return self._replace(session_id="")
+
     def matches(self, event: Event) -> bool:
         """Whether an event is wanted."""
         return (

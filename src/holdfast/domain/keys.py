@@ -10,6 +10,7 @@ import zlib
 from typing import NamedTuple
 
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import AccountId, KeyId
 
 KEY_PREFIX = "hfk_"
@@ -23,7 +24,14 @@ CONFIGURED_KEY_CHARS_MIN = 8
 
 
 class ApiKey(NamedTuple):
-    """A key as it is stored: everything but the key."""
+    """A key as it is stored: everything but the key.
+
+    project_id: the one project whose sessions it sees and writes; None: all of the account's.
+    expires_at_ms: from then on it is refused; None: never.
+    rotated_at_ms: when it last got a new secret; previous_secret_sha256, previous_expires_at_ms: the secret before that
+    one, and from when on it is refused.
+    last_used_at_ms: about when it was last used; recorded now and then, never by the request itself.
+    """
 
     id: KeyId
     account_id: AccountId
@@ -33,13 +41,51 @@ class ApiKey(NamedTuple):
     created_at_ms: int
     created_by: KeyId
     revoked_at_ms: int | None
+    project_id: str | None
+    expires_at_ms: int | None
+    rotated_at_ms: int | None
+    previous_secret_sha256: str | None
+    previous_expires_at_ms: int | None
+    last_used_at_ms: int | None
 
 
-class Account(NamedTuple):
-    """The boundary between tenants."""
+class KeyUsage(NamedTuple):
+    """What all nodes together have counted for a key since a minute began, so that they share its rate limit."""
 
-    id: AccountId
-    created_at_ms: int
+    id: KeyId
+    account_id: AccountId
+    window_at_ms: int
+    requests: int
+    heartbeats: int
+
+
+def usable_for_ms(key: ApiKey, *, sha256: str, now_ms: int) -> int | None:
+    """How much longer a secret of this key is good, from 1 on; 0: not any more; None: without an end.
+
+    sha256: of the secret that was shown; either the present one or the one before a rotation.
+    """
+    ends = [key.expires_at_ms]
+    if sha256 != key.secret_sha256:
+        ends.append(key.previous_expires_at_ms if sha256 == key.previous_secret_sha256 else now_ms)
+    if key.revoked_at_ms is not None:
+        ends.append(now_ms)
+    given = [end for end in ends if end is not None]
+    return max(0, min(given) - now_ms) if given else None
+
+
+def rotated(key: ApiKey, *, new_sha256: str, overlap_ms: int, now_ms: int) -> ApiKey:
+    """The key with a new secret; the present one stays good for the overlap, one before that for no longer.
+
+    Raises: key_ended.
+    """
+    if usable_for_ms(key, sha256=key.secret_sha256, now_ms=now_ms) == 0:
+        raise Refusal(Code.KEY_ENDED, key_id=key.id, ways_out=(WayOut(Action.CREATE_KEY),))
+    return key._replace(
+        secret_sha256=new_sha256,
+        rotated_at_ms=now_ms,
+        previous_secret_sha256=key.secret_sha256 if overlap_ms else None,
+        previous_expires_at_ms=now_ms + overlap_ms if overlap_ms else None,
+    )
 
 
 def format_key(entropy: bytes) -> str:

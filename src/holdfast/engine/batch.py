@@ -8,8 +8,9 @@ import logging
 from collections.abc import Sequence
 
 from holdfast.commands.command import Envelope
-from holdfast.commands.rows import IdempotencyRecord, Key, Need
+from holdfast.commands.rows import IdempotencyRecord, Key, Need, Row
 from holdfast.commands.view import Reply, Unloaded, View
+from holdfast.domain.audit import AuditHead, AuditRecord, chained, new_head
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import Mint
 from holdfast.domain.service_time import is_tick_due, moment, tick
@@ -122,11 +123,31 @@ def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list
 
 def _finish(transaction: Transaction, view: View) -> None:
     changes = view.changes()
+    if AuditRecord in map(type, changes.inserts):
+        _chain(changes.inserts, transaction, view)
+        changes = view.changes()
     if not changes:
         transaction.rollback()
         return
     transaction.save(changes, recorded_at_ms=view.now.wall_ms)
     transaction.commit()
+
+
+def _chain(inserts: Sequence[Row], transaction: Transaction, view: View) -> None:
+    """Give every new record of the audit its place in its account's chain.
+
+    The heads are locked last of all and until the commit, so the order of numbers is the order of commits, and no
+    command that leaves no record ever waits for one.
+    """
+    records = [row for row in inserts if isinstance(row, AuditRecord)]
+    keys = [Key(AuditHead, (account_id,)) for account_id in sorted({record.account_id for record in records})]
+    transaction.load([key for key in keys if not view.holds(key)], view)
+    for record in records:
+        head = view.get(AuditHead, record.account_id) or new_head(record.account_id)
+        head, sealed = chained(head, record)
+        view.put(head)
+        view.put(sealed)
+    view.keep()
 
 
 def _read_clock(transaction: Transaction, view: View) -> None:

@@ -7,18 +7,23 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.command import Command, Envelope
-from holdfast.commands.keys import OpenAccount
+from holdfast.commands.keys import KeyUse
 from holdfast.commands.rows import Key, Members, SetSpec
 from holdfast.commands.view import Idempotency, Reply
+from holdfast.domain.account import Account, AccountStatus, is_there
 from holdfast.domain.actor import Actor, KeyScope, may
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import EventCursor, EventFilter
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
-from holdfast.domain.keys import Account, ApiKey, is_well_formed, secret_sha256
+from holdfast.domain.keys import ApiKey, is_well_formed, secret_sha256, usable_for_ms
+from holdfast.domain.rate_limits import RateLimits
 from holdfast.engine import queries
+from holdfast.engine.administration import has_account
 from holdfast.engine.driver import Engine
 from holdfast.engine.event_hub import FOLLOWER_LIMITS, EventHub, FollowerLimits
+from holdfast.engine.rate_limiter import RateLimiter
 from holdfast.store.pool import READERS_MAX
 from holdfast.store.port import EventPage, Reader, StoreUnavailable
 
@@ -32,6 +37,7 @@ KEYS_REMEMBERED_MAX = 10_000
 """Keys remembered at a time; past that all are forgotten, and asked for anew."""
 
 KEYS_BY_SECRET = SetSpec("keys_by_secret", ApiKey, ("secret_sha256",), order="id", limit=1)
+KEYS_BY_PREVIOUS_SECRET = KEYS_BY_SECRET._replace(name="keys_by_previous_secret", equals=("previous_secret_sha256",))
 NEWEST_KEY = SetSpec("newest_key", ApiKey, (), order="id", limit=1)
 
 
@@ -57,8 +63,20 @@ class RandomBytes:
 
 
 class _Known(NamedTuple):
+    """What was found out about a key. refusal: why it is refused although it is a good one."""
+
     actor: Actor | None
     until: float
+    refusal: Refusal | None = None
+
+
+class _Found(NamedTuple):
+    """What the store says of a key. usable_ms: for how much longer; None: without an end. at_ms: the store's time."""
+
+    actor: Actor | None
+    usable_ms: int | None
+    refusal: Refusal | None
+    at_ms: int
 
 
 class Core:
@@ -66,6 +84,8 @@ class Core:
 
     configured_keys: keys that are valid only as long as they are configured, and never stored.
     trusts_everybody: every caller is the default account's operator (`--no-auth`).
+    rate_limits: what a key may do in a minute. shares_limits: other nodes may count as well.
+    monotonic: the seconds by which all that is remembered here is timed.
     is_leaving: whether the server is about to stop, so that nobody should wait for news any longer; whoever wires a
     server sets it.
     """
@@ -78,7 +98,10 @@ class Core:
         configured_keys: Mapping[str, KeyScope],
         trusts_everybody: bool,
         opens_accounts: bool,
+        rate_limits: RateLimits,
+        shares_limits: bool,
         follower_limits: FollowerLimits = FOLLOWER_LIMITS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -92,7 +115,10 @@ class Core:
         }
         self._trusts_everybody = trusts_everybody
         self._opens_accounts = opens_accounts
-        self._accounts = {DEFAULT_ACCOUNT}
+        self._monotonic = monotonic
+        self._accounts_known: dict[AccountId, float] = {}
+        self._used_at_ms: dict[KeyId, int] = {}
+        self.limiter = RateLimiter(rate_limits, is_shared=shares_limits, now=monotonic)
         self.is_leaving: Callable[[], bool] = lambda: False
         self.events = EventHub(self, listen=engine.listen, limits=follower_limits)
 
@@ -135,35 +161,51 @@ class Core:
     def remembered(self, key: str) -> Actor | None:
         """Whose key this is, if that was found out a moment ago: the answer of most requests, without waiting."""
         known = self._known.get(key)
-        return known.actor if known is not None and time.monotonic() < known.until else None
+        return known.actor if known is not None and self._monotonic() < known.until else None
 
     async def authenticate(self, key: str | None) -> Actor | None:
-        """Whose key this is; None if it is nobody's, or was revoked."""
+        """Whose key this is; None if it is nobody's, or not good any more. Raises: account_suspended."""
         if key is None:
             operator = Actor(DEFAULT_ACCOUNT, KeyId("key_none"), KeyScope.OPERATOR)
             return operator if self._trusts_everybody else None
         known = self._known.get(key)
-        if known is not None and time.monotonic() < known.until:
+        if known is not None and self._monotonic() < known.until:
+            if known.refusal is not None:
+                raise known.refusal
             return known.actor
         times_forgotten = self._times_forgotten
         actor = self._configured.get(secret_sha256(key))
         is_worth_remembering = actor is not None or is_well_formed(key)
+        trusted_seconds, refusal = KEY_TRUST_SECONDS, None
         if actor is None and is_worth_remembering:
-            actor = await self.read(_actor_of, key)
-        if actor is None and self._trusts_everybody:
+            found = await self.read(_found, key)
+            actor, refusal = found.actor, found.refusal
+            if found.usable_ms is not None:
+                trusted_seconds = min(trusted_seconds, found.usable_ms / 1_000)
+            if actor is not None:
+                self._used_at_ms[actor.key_id] = found.at_ms
+        if actor is None and refusal is None and self._trusts_everybody:
             return await self.authenticate(None)
         # A key that was revoked while it was being looked up must not be believed for two more seconds, and one that
         # cannot be a key must not take up room: it may be as long as a header.
         if is_worth_remembering and times_forgotten == self._times_forgotten:
             if len(self._known) >= KEYS_REMEMBERED_MAX:
                 self._known.clear()
-            self._known[key] = _Known(actor, time.monotonic() + KEY_TRUST_SECONDS)
+            self._known[key] = _Known(actor, self._monotonic() + trusted_seconds, refusal)
+        if refusal is not None:
+            raise refusal
         return actor
 
     def forget_keys(self) -> None:
-        """Ask about every key anew: one was revoked."""
+        """Ask about every key and account anew: one was revoked, rotated, suspended or erased."""
         self._times_forgotten += 1
         self._known.clear()
+        self._accounts_known.clear()
+
+    def take_key_uses(self) -> list[KeyUse]:
+        """When keys were last looked up, each as of its latest time, since this was last asked."""
+        used, self._used_at_ms = self._used_at_ms, {}
+        return [KeyUse(key_id, at_ms) for key_id, at_ms in used.items()]
 
     async def acting_for(self, actor: Actor, account_id: AccountId, *, correlation_id: str) -> Actor | None:
         """The actor in an account that the request names; None where there is none for it.
@@ -174,12 +216,16 @@ class Core:
             return actor
         if not may(actor, KeyScope.OPERATOR):
             return None
-        if account_id not in self._accounts:
-            if not await self.read(_has_account, account_id):
+        if self._monotonic() >= self._accounts_known.get(account_id, 0.0):
+            times_forgotten = self._times_forgotten
+            if not await self.read(has_account, account_id):
                 if not self._opens_accounts:
                     return None
                 await self.execute(OpenAccount(account_id), actor, correlation_id=correlation_id)
-            self._accounts.add(account_id)
+            if times_forgotten == self._times_forgotten:
+                if len(self._accounts_known) >= KEYS_REMEMBERED_MAX:
+                    self._accounts_known.clear()
+                self._accounts_known[account_id] = self._monotonic() + KEY_TRUST_SECONDS
         return actor._replace(account_id=account_id)
 
     @property
@@ -198,17 +244,24 @@ def has_keys(store: Reader) -> bool:
     return bool(store.find(Members(NEWEST_KEY, ())))
 
 
-def _actor_of(store: Reader, key: str) -> Actor | None:
-    for found in store.find(Members(KEYS_BY_SECRET, (secret_sha256(key),))):
-        assert isinstance(found, ApiKey)
-        if found.revoked_at_ms is None:
-            return Actor(found.account_id, found.id, KeyScope(found.scope))
-    return None
-
-
 def _last_event_numbers(store: Reader, account_ids: list[AccountId]) -> dict[str, int]:
     return store.last_event_numbers(account_ids)
 
 
-def _has_account(store: Reader, account_id: AccountId) -> bool:
-    return store.get(Key(Account, (account_id,))) is not None
+def _found(store: Reader, key: str) -> _Found:
+    """What the store says of a key, looked up by its present secret, else by the one before its rotation."""
+    sha256, now_ms = secret_sha256(key), store.service_clock()[1]
+    for spec in (KEYS_BY_SECRET, KEYS_BY_PREVIOUS_SECRET):
+        for found in store.find(Members(spec, (sha256,))):
+            assert isinstance(found, ApiKey)
+            usable_ms = usable_for_ms(found, sha256=sha256, now_ms=now_ms)
+            account = store.get(Key(Account, (found.account_id,)))
+            is_closed = isinstance(account, Account) and not is_there(account)
+            if usable_ms == 0 or is_closed:
+                continue
+            if isinstance(account, Account) and account.status == AccountStatus.SUSPENDED:
+                refusal = Refusal(Code.ACCOUNT_SUSPENDED, account_id=found.account_id)
+                return _Found(None, usable_ms, refusal, now_ms)
+            actor = Actor(found.account_id, found.id, KeyScope(found.scope), found.project_id)
+            return _Found(actor, usable_ms, None, now_ms)
+    return _Found(None, None, None, now_ms)

@@ -1,6 +1,7 @@
 """Questions about what is: answered from committed rows, without passing through the engine.
 
-Every function takes the store, and the account whose rows alone it may see; a foreign id is answered as an unknown one.
+Every function takes the store, and the actor for whose account and project alone there is anything to see; a foreign id
+is answered as an unknown one. A list takes that from its request.
 """
 
 import json
@@ -11,6 +12,7 @@ from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.keys import key_body
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.rows import Members, SetSpec, Value, profile_key, session_key
+from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
@@ -32,6 +34,7 @@ SESSION_LIST = ListSpec(
     {
         **{name: (Filter("session", name),) for name in _SESSION_COLUMNS},
         **{name: (Filter("session_profile", name),) for name in _PROFILE_COLUMNS},
+        "bound_project_id": (Filter("session_profile", "project_id"),),
         "heartbeat_before": (Filter("session", "last_heartbeat_at_ms", Operator.BEFORE),),
         "heartbeat_after": (Filter("session", "last_heartbeat_at_ms", Operator.FROM),),
         "started_before": (Filter("session_profile", "started_at_ms", Operator.BEFORE),),
@@ -40,13 +43,6 @@ SESSION_LIST = ListSpec(
             Filter("session", name, Operator.CONTAINS) for name in ("id", "agent", "scope", "activity", "status_note")
         ),
     },
-    order="id",
-)
-
-AUDIT_LIST = ListSpec(
-    "audit",
-    (AuditRecord,),
-    {name: (Filter("audit", name),) for name in ("action", "target", "key_id")},
     order="id",
 )
 
@@ -77,18 +73,32 @@ def present(store: Reader) -> Moment:
     return moment(state, now_at_ms=now_at_ms)
 
 
-def find_session(store: Reader, account_id: AccountId, session_id: SessionId) -> tuple[Session, SessionProfile]:
+def find_session(store: Reader, actor: Actor, session_id: SessionId) -> tuple[Session, SessionProfile]:
     """Both rows of a session. Raises: not_found."""
     session = store.get(session_key(session_id))
     profile = store.get(profile_key(session_id))
-    if not isinstance(session, Session) or session.account_id != account_id or not isinstance(profile, SessionProfile):
-        raise Refusal(Code.NOT_FOUND, what="session", ways_out=(WayOut(Action.START),))
+    if not isinstance(session, Session) or session.account_id != actor.account_id:
+        raise _not_found()
+    if not isinstance(profile, SessionProfile) or actor.project_id not in (None, profile.project_id):
+        raise _not_found()
     return session, profile
 
 
-def session(store: Reader, account_id: AccountId, session_id: SessionId) -> Body:
+def _not_found() -> Refusal:
+    return Refusal(Code.NOT_FOUND, what="session", ways_out=(WayOut(Action.START),))
+
+
+def _is_seen(store: Reader, actor: Actor, session: Session) -> bool:
+    """Whether a session of the actor's account is there for it."""
+    if actor.project_id is None:
+        return True
+    profile = store.get(profile_key(session.id))
+    return isinstance(profile, SessionProfile) and profile.project_id == actor.project_id
+
+
+def session(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     """One session, as it is. Raises: not_found."""
-    row, profile = find_session(store, account_id, session_id)
+    row, profile = find_session(store, actor, session_id)
     return session_body(row, profile, now=present(store))
 
 
@@ -122,9 +132,9 @@ def sessions(store: Reader, request: ListRequest, *, alive: Liveness | None) -> 
             return Page(items, after, None)
 
 
-def checkpoints(store: Reader, request: ListRequest, *, session_id: SessionId) -> Page:
+def checkpoints(store: Reader, actor: Actor, request: ListRequest, *, session_id: SessionId) -> Page:
     """A page of a session's checkpoints, newest first. Raises: not_found."""
-    find_session(store, request.account_id, session_id)
+    find_session(store, actor, session_id)
     page = store.page(request)
     items = [checkpoint_body(row) for (row,) in page.rows]  # type: ignore[arg-type]
     return Page(items, None if page.is_last else items[-1]["number"], page.total)
@@ -145,12 +155,12 @@ def audit(store: Reader, request: ListRequest) -> Page:
     return Page(items, None if page.is_last else items[-1]["id"], page.total)
 
 
-def explain(store: Reader, account_id: AccountId, session_id: SessionId) -> Body:
+def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     """Why a session is in its state: the rule that brought it there, its inputs, who and when. Raises: not_found.
 
     Where time has decided what no sweep has recorded yet, that is told as `pending`.
     """
-    row, profile = find_session(store, account_id, session_id)
+    row, profile = find_session(store, actor, session_id)
     now = present(store)
     events = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
     told = [event_body(each) for each in events]
@@ -167,20 +177,22 @@ def explain(store: Reader, account_id: AccountId, session_id: SessionId) -> Body
     }
 
 
-def fence(store: Reader, account_id: AccountId, scope: str, *, token: int) -> Body:
+def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:
     """The session that holds the scope under this token. Raises: fencing_token_stale, with the way back."""
     now = present(store)
     ways_out: tuple[WayOut, ...] = (WayOut(Action.START),)
     for is_exclusive in (True, False):
-        held = (account_id, scope, is_exclusive)
+        held = (actor.account_id, scope, is_exclusive)
         for holder in store.find(Members(HOLDERS_BY_TOKEN, (*held, token))):
             assert isinstance(holder, Session)
+            if not _is_seen(store, actor, holder):
+                continue
             if phase(settle(holder, now=now).session) in LIVE:
                 return {"scope": scope, "current": True, "session_id": holder.id}
             ways_out = (WayOut(Action.EXPLAIN, holder.id), WayOut(Action.START, holder.id, identity(holder)))
-    for holder in store.find(Members(NEWEST_HOLDERS, (account_id, scope, True))):
+    for holder in store.find(Members(NEWEST_HOLDERS, (actor.account_id, scope, True))):
         assert isinstance(holder, Session)
-        if holder.fencing_token != token:
+        if holder.fencing_token != token and _is_seen(store, actor, holder):
             ways_out = (WayOut(Action.EXPLAIN, holder.id),)
     raise Refusal(Code.FENCING_TOKEN_STALE, subject=f"the scope {scope}", ways_out=ways_out)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from holdfast.commands.lists import ListPage, ListRequest
-from holdfast.commands.rows import Key, Members, Need, Row
+from holdfast.commands.rows import Count, Key, Members, Need, Row, Value
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
@@ -85,6 +85,16 @@ class Reader(Protocol):
 
     def find(self, members: Members) -> list[Row]:
         """The committed members of a set, newest first."""
+        ...
+
+    def count(self, count: Count) -> int:
+        """How many committed rows there are of what is counted."""
+        ...
+
+    def account_rows(
+        self, row_type: type[Row], account_id: AccountId, *, after: tuple[Value, ...] | None, limit: int
+    ) -> list[Row]:
+        """Committed rows that an account has in a table which has `account_id`, by key, behind the key `after`."""
         ...
 
     def page(self, request: ListRequest) -> ListPage:

@@ -18,7 +18,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holdfast.commands.lists import ListPage, ListRequest
-from holdfast.commands.rows import TABLES, Key, Members, Need, Row, SetSpec, Table
+from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, SetSpec, Table, Value
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
@@ -102,6 +102,20 @@ class PostgresStore:
         table = TABLES[members.spec.row_type]
         found = self._read(sql.select_members(members.spec, sql.POSTGRES), members.values)
         return [_row(table, values) for values in found]
+
+    def count(self, count: Count) -> int:
+        """How many committed rows there are of what is counted."""
+        found = self._read(sql.count_rows(count.spec, sql.POSTGRES), (*count.values, *count.spec.among[1]))
+        number: int = found[0][0]
+        return number
+
+    def account_rows(
+        self, row_type: type[Row], account_id: AccountId, *, after: tuple[Value, ...] | None, limit: int
+    ) -> list[Row]:
+        """Committed rows that an account has in a table, by key."""
+        table = TABLES[row_type]
+        query = sql.account_rows(table, sql.POSTGRES, is_first=after is None)
+        return [_row(table, values) for values in self._read(query, (account_id, *(after or ()), limit))]
 
     def page(self, request: ListRequest) -> ListPage:
         """One page of a list."""
@@ -204,13 +218,16 @@ class PostgresTransaction:
     def load(self, needs: Iterable[Need], view: View) -> None:
         """Lock the rows and put them into the view, table by table, each in the order of its keys.
 
-        A set is looked up once its guard, whose table comes earlier, is locked.
+        A set is looked up, and a count made, once its guard, whose table comes earlier, is locked.
         """
         keys: dict[Table, dict[Key, None]] = {}
         sets: dict[Table, list[Members]] = {}
+        counts: list[Count] = []
         for need in needs:
             if isinstance(need, Key):
                 keys.setdefault(TABLES[need.row_type], {})[need] = None
+            elif isinstance(need, Count):
+                counts.append(need)
             else:
                 sets.setdefault(TABLES[need.spec.row_type], []).append(need)
         tables = [table for table in TABLES.values() if table in keys or table in sets]
@@ -219,6 +236,9 @@ class PostgresTransaction:
         }
         if len(tables) > 1:
             self._require_still_absent({table: missing for table, missing in absent.items() if missing})
+        for count in counts:
+            bound = [*count.values, *count.spec.among[1]]
+            view.add_count(count, self._run(sql.count_rows(count.spec, sql.POSTGRES), bound)[0][0])
 
     def _require_still_absent(self, absent: Mapping[Table, Sequence[Key]]) -> None:
         """Make sure that rows which were not there have not been made meanwhile. Raises: Conflict.

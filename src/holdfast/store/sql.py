@@ -10,7 +10,7 @@ from operator import is_not, itemgetter
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from holdfast.commands.lists import ListRequest, Operator
-from holdfast.commands.rows import TABLES, Row, SetSpec, Table, Value
+from holdfast.commands.rows import TABLES, CountSpec, Row, SetSpec, Table, Value
 from holdfast.domain.events import Event, History
 from holdfast.store.port import EventPage
 
@@ -66,6 +66,21 @@ def select_members(spec: SetSpec, dialect: Dialect) -> str:
     return f"select {columns(table)} from {table.name} where {equals} order by {spec.order} desc limit {spec.limit}"
 
 
+def count_rows(spec: CountSpec, dialect: Dialect) -> str:
+    """How many rows there are of what is counted: the values of `equals` are bound, then those of `among`."""
+    equals = " and ".join(f"{name} = {dialect.placeholder}" for name in spec.equals)
+    name, values = spec.among
+    among = ", ".join([dialect.placeholder] * len(values))
+    return f"select count(*) from {TABLES[spec.row_type].name} where {equals} and {name} in ({among})"
+
+
+def account_rows(table: Table, dialect: Dialect, *, is_first: bool) -> str:
+    """Rows that an account has in a table, by key: account, the key of the last row seen, and the limit are bound."""
+    keys, place = ", ".join(table.key), dialect.placeholder
+    after = "" if is_first else f" and ({keys}) > ({', '.join([place] * len(table.key))})"
+    return f"select {columns(table)} from {table.name} where account_id = {place}{after} order by {keys} limit {place}"
+
+
 def changed_columns(before: Row, after: Row) -> tuple[int, ...]:
     """The positions at which two versions of a row differ."""
     # Most of a row is the very same object as before, which is told apart without a step of Python for each column.
@@ -106,8 +121,8 @@ def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
     tables = [TABLES[row_type] for row_type in spec.row_types]
     first = tables[0]
     joins = "".join(f" join {table.name} on {table.name}.id = {first.name}.id" for table in tables[1:])
-    conditions = [f"{first.name}.account_id = {dialect.placeholder}"]
-    values: list[Value] = [request.account_id]
+    conditions = ["true"] if spec.is_of_all else [f"{first.name}.account_id = {dialect.placeholder}"]
+    values: list[Value] = [] if spec.is_of_all else [request.account_id]
     for name, value in request.filters:
         alternatives = []
         for each in spec.filters[name]:

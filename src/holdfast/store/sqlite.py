@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from holdfast.commands.lists import ListPage, ListRequest
-from holdfast.commands.rows import TABLES, Key, Members, Need, Row, Table, Value
+from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Table, Value
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
@@ -88,6 +88,20 @@ class SqliteReaders:
         """The committed members of a set, newest first."""
         with self._readers.connection() as connection:
             return _load_members(connection, members)
+
+    def count(self, count: Count) -> int:
+        """How many committed rows there are of what is counted."""
+        with self._readers.connection() as connection:
+            return _load_count(connection, count)
+
+    def account_rows(
+        self, row_type: type[Row], account_id: AccountId, *, after: tuple[Value, ...] | None, limit: int
+    ) -> list[Row]:
+        """Committed rows that an account has in a table, by key."""
+        table = TABLES[row_type]
+        query = sql.account_rows(table, sql.SQLITE, is_first=after is None)
+        with self._readers.connection() as connection:
+            return [_row(table, values) for values in connection.execute(query, (account_id, *(after or ()), limit))]
 
     def page(self, request: ListRequest) -> ListPage:
         """One page of a list."""
@@ -226,6 +240,8 @@ class SqliteTransaction:
         for need in needs:
             if isinstance(need, Members):
                 view.add_members(need, _load_members(self._connection, need))
+            elif isinstance(need, Count):
+                view.add_count(need, _load_count(self._connection, need))
             elif need.row_type is Session:
                 view.add_row(need, self._sessions.get(need.values[0]) or self._session(need))
             else:
@@ -425,6 +441,12 @@ def _load_row(connection: apsw.Connection, key: Key) -> Row | None:
 def _load_members(connection: apsw.Connection, members: Members) -> list[Row]:
     table = TABLES[members.spec.row_type]
     return [_row(table, values) for values in connection.execute(_select_members(members.spec), members.values)]
+
+
+def _load_count(connection: apsw.Connection, count: Count) -> int:
+    query = sql.count_rows(count.spec, sql.SQLITE)
+    number: int = next(iter(connection.execute(query, (*count.values, *count.spec.among[1]))))[0]
+    return number
 
 
 def _row(table: Table, values: Sequence[Any]) -> Row:

@@ -25,12 +25,12 @@ from holdfast.commands.starts import StartSession, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, FailSession
 from holdfast.commands.view import Changes, Emitted, Purge, Reply, View
+from holdfast.domain.account import Account, opened
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.events import Data, Event, EventFilter, EventType, Happening, Rule
 from holdfast.domain.ids import AccountId, Mint, SessionId
-from holdfast.domain.keys import Account
 from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, ID_CHARS_MAX, NAME_CHARS_MAX, SCOPE_BYTES_MAX, STATE_BYTES_MAX
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
@@ -146,7 +146,7 @@ def session_row(session_id: str, **columns: Any) -> Session:
 
 def account(account_id: str, created_at_ms: int = 0) -> Account:
     """An account's row."""
-    return Account(AccountId(account_id), created_at_ms)
+    return opened(AccountId(account_id), now_ms=created_at_ms)
 
 
 def happened(account_id: str, session_id: str, event_id: str, data: dict[str, Any] | None = None) -> Emitted:

@@ -5,9 +5,10 @@ Never here: a rule about sessions. What a row may become is decided before it re
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from typing import Any, cast
 
 from holdfast.commands.lists import ListPage, ListRequest
-from holdfast.commands.rows import TABLES, Key, Members, Need, Row, Value, key_of
+from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Value, key_of
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
@@ -57,6 +58,25 @@ class DictStore:
         found = [row for row in rows if all(getattr(row, column) == value for column, value in wanted)]
         found.sort(key=lambda row: getattr(row, spec.order), reverse=True)
         return list(islice(found, spec.limit))
+
+    def count(self, count: Count) -> int:
+        """How many committed rows there are of what is counted."""
+        spec, values = count
+        name, among = spec.among
+        wanted = list(zip(spec.equals, values, strict=True))
+        rows = [row for row in self.tables[spec.row_type].values() if getattr(row, name) in among]
+        return sum(all(getattr(row, column) == value for column, value in wanted) for row in rows)
+
+    def account_rows(
+        self, row_type: type[Row], account_id: AccountId, *, after: tuple[Value, ...] | None, limit: int
+    ) -> list[Row]:
+        """Committed rows that an account has in a table, by key."""
+        found = [
+            (key, row)
+            for key, row in self.tables[row_type].items()
+            if getattr(row, "account_id", None) == account_id and (after is None or cast(Any, key) > after)
+        ]
+        return [row for _, row in sorted(found, key=lambda each: cast(Any, each[0]))[:limit]]
 
     def page(self, request: ListRequest) -> ListPage:
         """Not offered."""
@@ -111,6 +131,8 @@ class DictTransaction:
         for need in needs:
             if isinstance(need, Key):
                 view.add_row(need, self._store.get(need))
+            elif isinstance(need, Count):
+                view.add_count(need, self._store.count(need))
             else:
                 view.add_members(need, self._store.find(need))
 

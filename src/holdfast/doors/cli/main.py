@@ -42,6 +42,8 @@ VERBS = {
     "takeover": "sessions:takeover_command",
     "archive": "sessions:archive_command",
     "keys": "keys:keys_command",
+    "accounts": "accounts:accounts_command",
+    "audit": "audit:audit_command",
     "config": "config_command:config_command",
 }
 """Where each verb lives, in the order in which help lists them."""

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -22,16 +22,20 @@ from holdfast.commands.view import Idempotency
 from holdfast.domain.actor import Actor, KeyScope, may
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId, KeyId
+from holdfast.domain.rate_limits import LIMITED_SCOPES
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
 from holdfast.doors.http.call import Answer, Call, Streamed, Watch, revision_of
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.problems import STATUS, HttpProblem, document, refusal_document
+from holdfast.doors.http.rating import headers as rate_headers
+from holdfast.doors.http.rating import take
 from holdfast.doors.http.rendering import rendered
 from holdfast.doors.http.routing import Route, Router
 from holdfast.engine.core import Core
 from holdfast.engine.event_hub import Permission
+from holdfast.engine.rate_limiter import Standing
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +43,13 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
+Pairs = tuple[tuple[bytes, bytes], ...]
 
 JSON_TYPE = (b"content-type", b"application/json")
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no"))
 """The second keeps nginx, and what copies it, from holding events back."""
+LINES_TYPE = (b"content-type", b"application/jsonl")
 NO_STORE = (b"cache-control", b"no-store")
 CLOSE = (b"connection", b"close")
 
@@ -88,28 +94,43 @@ class HttpApp:
         headers: Headers = dict(scope["headers"])
         request_id = _well_formed(headers.get(b"x-request-id")) or self._core.random.take(REQUEST_ID_BYTES).hex()
         correlation_id = _well_formed(headers.get(b"x-correlation-id")) or request_id
-        ids = ((b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode()))
+        ids: Pairs = ((b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode()))
+        standings: list[Standing] = []
         try:
-            answer = await self._answer(scope, headers, receive, request_id=request_id, correlation_id=correlation_id)
+            answer = await self._answer(
+                scope, headers, receive, standings, request_id=request_id, correlation_id=correlation_id
+            )
         except ClientGone:
             return
         except Exception as error:
             status, more, body = _problem(
                 error, path=scope["raw_path"].decode("ascii", "replace"), request_id=request_id
             )
-            await _send(send, status, (PROBLEM_TYPE, NO_STORE, *ids, *more), body)
+            told = rate_headers(standings[-1]) if standings else ()
+            await _send(send, status, (PROBLEM_TYPE, NO_STORE, *ids, *told, *more), body)
             return
+        if standings:
+            ids = ids + rate_headers(standings[-1])
         if not isinstance(answer, Answer):
             await _stream(answer, receive, send, headers=(*EVENT_STREAM, NO_STORE, *ids))
             return
         replayed = ((b"idempotency-replayed", b"true"),) if answer.is_replay else ()
-        if answer.body is None:
+        if answer.lines is not None:
+            await _send_lines(send, answer.status, (LINES_TYPE, NO_STORE, *ids), answer.lines)
+        elif answer.body is None:
             await _send(send, answer.status, (NO_STORE, *ids, *replayed), b"")
         else:
             await _send(send, answer.status, (JSON_TYPE, NO_STORE, *ids, *replayed), rendered(answer.body))
 
     async def _answer(
-        self, scope: Scope, headers: Headers, receive: Receive, *, request_id: str, correlation_id: str
+        self,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        standings: list[Standing],
+        *,
+        request_id: str,
+        correlation_id: str,
     ) -> Answer | Streamed:
         found = self._router.find(scope["method"], scope["raw_path"])
         route = found.route
@@ -119,7 +140,7 @@ class HttpApp:
             actor = _ANYBODY
             await read_body(receive, scope, limit_bytes=0)
         else:
-            actor = await self._actor(headers, route.scope, correlation_id=correlation_id)
+            actor = await self._actor(headers, route, standings, correlation_id=correlation_id)
         raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if route.scope is not None else b""
         if len(raw) <= DECODED_AT_ONCE_BYTES_MAX:
             body, idempotency = _decoded(route, raw, headers, actor, scope)
@@ -139,18 +160,30 @@ class HttpApp:
             correlation_id=correlation_id,
             size_bytes=len(raw),
             watch=self._watch(headers, route.scope) if route.is_watching and route.scope is not None else None,
+            standings=standings,
         )
         return await route.handler(call)
 
-    async def _actor(self, headers: Headers, needed: KeyScope, *, correlation_id: str) -> Actor:
-        """Who asks, with a key that includes what the route needs. Raises: HttpProblem 401, 403, 404."""
+    async def _actor(self, headers: Headers, route: Route, standings: list[Standing], *, correlation_id: str) -> Actor:
+        """Who asks, with a key that includes what the route needs and may ask now. Raises: HttpProblem, Refusal."""
+        holder = await self._key_holder(headers)
+        if holder.scope in LIMITED_SCOPES:
+            take(self._core, holder, route.budget, cost=1, standings=standings)
+        return await self._acting(holder, headers, route.scope, correlation_id=correlation_id)
+
+    async def _key_holder(self, headers: Headers) -> Actor:
+        """Whose key a request carries. Raises: HttpProblem 401, account_suspended."""
         key = _key(headers)
         actor = None if key is None else self._core.remembered(key)
         if actor is None:
             actor = await self._core.authenticate(key)
         if actor is None:
             raise _unauthorized(was_given=key is not None)
-        if not may(actor, needed):
+        return actor
+
+    async def _acting(self, actor: Actor, headers: Headers, needed: KeyScope | None, *, correlation_id: str) -> Actor:
+        """The holder of a key in the account that a request names. Raises: forbidden, not_found, validation_failed."""
+        if needed is not None and not may(actor, needed):
             raise Refusal(Code.FORBIDDEN, scope=needed.value)
         account = headers.get(b"x-account-id")
         if account is None:
@@ -170,7 +203,7 @@ class HttpApp:
 
         async def is_valid() -> bool:
             try:
-                await self._actor(headers, needed, correlation_id="")
+                await self._acting(await self._key_holder(headers), headers, needed, correlation_id="")
             except HttpProblem:
                 return False
             except Refusal as refusal:
@@ -198,6 +231,14 @@ _CREDENTIALS = (b"authorization", b"x-api-key", b"x-account-id")
 """Headers by which a request is let in."""
 
 _ANYBODY = Actor(AccountId(""), KeyId(""), KeyScope.READ)
+
+
+async def _send_lines(send: Send, status: int, headers: Pairs, lines: AsyncIterator[bytes]) -> None:
+    """Send lines as they come. Where they fail, the answer is broken off, and so not taken for a whole one."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    async for each in lines:
+        await send({"type": "http.response.body", "body": each, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _send(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> None:
@@ -377,7 +418,9 @@ def _idempotency(key: bytes, actor: Actor, scope: Scope, raw: bytes) -> Idempote
             Code.VALIDATION_FAILED,
             errors=(FieldError("Idempotency-Key", "must be 8–255 of A–Z a–z 0–9 . _ : -"),),
         )
-    where = b"\0".join((actor.account_id.encode(), scope["method"].encode(), scope["raw_path"], key))
+    # A key that is bound to a project must not be told what was answered to another project.
+    whose = actor.account_id if actor.project_id is None else f"{actor.account_id}\0\0{actor.project_id}"
+    where = b"\0".join((whose.encode(), scope["method"].encode(), scope["raw_path"], key))
     canonical = rfc8785.dumps(json.loads(raw)) if raw else b""
     said = hashlib.sha256(canonical + b"\0" + scope["query_string"])
     return Idempotency(hashlib.sha256(where).hexdigest(), said.hexdigest())

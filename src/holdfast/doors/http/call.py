@@ -1,6 +1,6 @@
 """One request on its way through a handler, and the answer on its way back."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -9,9 +9,12 @@ from holdfast.commands.bodies import Body
 from holdfast.commands.command import Command
 from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.actor import Actor
+from holdfast.domain.rate_limits import Budget
 from holdfast.doors.http.problems import HttpProblem
+from holdfast.doors.http.rating import take
 from holdfast.engine.core import Core
 from holdfast.engine.event_hub import Permission
+from holdfast.engine.rate_limiter import Standing
 
 
 class Watch(NamedTuple):
@@ -26,6 +29,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
     ids: the ids in the path, in order. body, query: the route's records. revision: of `If-Match`, where given.
     watch: on routes whose answer may wait for news.
+    standings: what the key has left of its rate limit, the last one as it is told.
     """
 
     core: Core
@@ -38,6 +42,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     request_id: str
     correlation_id: str
     size_bytes: int
+    standings: list[Standing]
     watch: Watch | None = None
 
     def execute(self, command: Command, *, is_beat: bool = False, weight: int = 1) -> Awaitable[Reply]:
@@ -52,13 +57,21 @@ class Call(msgspec.Struct, frozen=True, gc=False):
             size_bytes=self.size_bytes,
         )
 
+    def take(self, budget: Budget, *, cost: int) -> None:
+        """Take more from the key's rate limit than the request itself. Raises: rate_limited."""
+        take(self.core, self.actor, budget, cost=cost, standings=self.standings)
+
 
 class Answer(NamedTuple):
-    """A response that is not a problem. body: None for 204."""
+    """A response that is not a problem. body: None for 204.
+
+    lines: instead of a body, JSON documents that are sent as they come, one a line; a failure breaks the answer off.
+    """
 
     status: int
     body: Body | None
     is_replay: bool = False
+    lines: AsyncIterator[bytes] | None = None
 
 
 class Streamed(Protocol):

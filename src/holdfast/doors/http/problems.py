@@ -10,6 +10,12 @@ STATUS: dict[Code, int] = {
     Code.VALIDATION_FAILED: 422,
     Code.NOT_FOUND: 404,
     Code.FORBIDDEN: 403,
+    Code.ACCOUNT_SUSPENDED: 403,
+    Code.ACCOUNT_EXISTS: 409,
+    Code.ACCOUNT_PERMANENT: 409,
+    Code.QUOTA_EXCEEDED: 403,
+    Code.RATE_LIMITED: 429,
+    Code.KEY_ENDED: 409,
     Code.LEASE_HELD: 409,
     Code.SCOPE_LAPSED: 409,
     Code.SCOPE_CROWDED: 409,
@@ -117,6 +123,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
+    **{name: name for name in ("limit", "usage")},
     "status": "session_status",
 }
 """What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name
@@ -195,5 +202,6 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.REPEAT_LATER: (None, "", {}, "Repeat the request later; with the same Idempotency-Key nothing is doubled."),
     Action.REPEAT_FROM_START: (None, "", {}, "Read from the beginning, without a cursor."),
     Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
+    Action.READ_ACCOUNTS: ("GET", "/v1/accounts", {}, "See which accounts there are."),
     Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.rate_limits import Budget
 from holdfast.doors.http.limits import BODY_BYTES_DEFAULT_MAX
 from holdfast.doors.http.problems import HttpProblem
 
@@ -21,6 +22,7 @@ class Route(NamedTuple):
     path: segments in braces are ids. scope: what the key must include; None: no key is needed.
     body: the record that a body becomes; None: none is taken. query: likewise for the query string.
     is_mutating: an Idempotency-Key is honoured. is_watching: the answer may wait for news.
+    budget: from which a request is taken where its key has a rate limit.
     """
 
     method: str
@@ -32,6 +34,7 @@ class Route(NamedTuple):
     is_mutating: bool = False
     body_bytes_max: int = BODY_BYTES_DEFAULT_MAX
     is_watching: bool = False
+    budget: Budget = Budget.REQUESTS
 
 
 class Found(NamedTuple):

@@ -1,6 +1,6 @@
 """The native API, `/v1`, and the health checks: every route, its body, and the command or query it means."""
 
-from holdfast.doors.http.native import events, fleet, health, history, keys, lifecycle, starts
+from holdfast.doors.http.native import accounts, audit, events, fleet, health, history, keys, lifecycle, starts
 
 ROUTES = [
     *health.ROUTES,
@@ -10,4 +10,6 @@ ROUTES = [
     *history.ROUTES,
     *events.ROUTES,
     *keys.ROUTES,
+    *accounts.ROUTES,
+    *audit.ROUTES,
 ]

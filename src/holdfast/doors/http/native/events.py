@@ -65,7 +65,7 @@ async def list_events(call: Call) -> Answer:
 
 async def list_session_events(call: Call) -> Answer:
     """Events of one session after a cursor."""
-    await call.core.read(queries.find_session, call.actor.account_id, SessionId(call.ids[0]))
+    await call.core.read(queries.find_session, call.actor, SessionId(call.ids[0]))
     return await _listed(call, call.query.after, EventFilter(session_id=call.ids[0]), limit=call.query.limit)
 
 
@@ -73,12 +73,13 @@ async def stream_events(call: Call) -> "EventStream":
     """Events as they happen, as server-sent events: from `Last-Event-ID` or `after` on, else from now on."""
     assert call.watch is not None
     query: StreamQuery = call.query
+    wanted = query.wanted.within(call.actor.project_id)
     given = call.watch.last_event_id or query.after
     after = None if given is None else _opened(given)
-    page = await call.core.events_after(call.actor.account_id, after=after, wanted=query.wanted, limit=0)
+    page = await call.core.events_after(call.actor.account_id, after=after, wanted=wanted, limit=0)
     number = page.history.last_number if given is None else _start(page.history, after).number
     follower = call.core.events.follow(
-        call.actor, page.history, query.wanted, number=number, permission=call.watch.permission
+        call.actor, page.history, wanted, number=number, permission=call.watch.permission
     )
     spread_ms = int.from_bytes(call.core.random.take(2), "big") * RETRY_SPREAD_MS >> 16
     return EventStream(follower, retry_ms=RETRY_MS + spread_ms)
@@ -123,6 +124,7 @@ class EventStream:
 
 
 async def _listed(call: Call, cursor: str | None, wanted: EventFilter, *, limit: int, wait_seconds: int = 0) -> Answer:
+    wanted = wanted.within(call.actor.project_id)
     after = None if cursor is None else _opened(cursor)
     page = await call.core.events_after(call.actor.account_id, after=after, wanted=wanted, limit=limit)
     found = [Told(event, timeline=page.history.timeline) for event in page.events]

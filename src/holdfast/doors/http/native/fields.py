@@ -1,12 +1,14 @@
 """Types of fields that several bodies share: their bounds, and what becomes of them."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from holdfast.domain.errors import Code, FieldError, Refusal
+from holdfast.domain.ids import AccountId
 from holdfast.domain.limits import (
     ID_CHARS_MAX,
     INTEGER_MAX,
@@ -33,11 +35,20 @@ Token = Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=INTEGER_MAX // SECOND_MS)]
 Time = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
+ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
 LAST_YEAR = 9_000
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
     """A body or a query string: what it does not name is refused."""
+
+
+def checked_account_id(text: str, *, field: str) -> AccountId:
+    """The id of an account, as given. Raises: validation_failed."""
+    if ACCOUNT_ID.fullmatch(text) is None:
+        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError(field, "must be 1–64 of A–Z a–z 0–9 . _ -"),))
+    return AccountId(text)
 
 
 def free_json(value: object, *, field: str, bytes_max: int) -> str:

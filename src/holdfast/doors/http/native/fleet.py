@@ -8,6 +8,7 @@ from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.ids import SessionId
 from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, SCOPE_BYTES_MAX
+from holdfast.domain.rate_limits import Budget
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.native.fields import Id, Record, Token
 from holdfast.doors.http.native.lifecycle import HeartbeatBody
@@ -37,6 +38,8 @@ class FenceQuery(Record):
 async def heartbeats(call: Call) -> Answer:
     """Beat for many sessions at once; each has its own result."""
     body: HeartbeatsBody = call.body
+    if len(body.heartbeats) > 1:
+        call.take(Budget.HEARTBEATS, cost=len(body.heartbeats) - 1)
     beats = tuple(
         Heartbeat(SessionId(each.session_id), each.fencing_token, each.activity, each.progress, each.status_note)
         for each in body.heartbeats
@@ -47,11 +50,19 @@ async def heartbeats(call: Call) -> Answer:
 async def fence(call: Call) -> Answer:
     """Whether a token is the one under which a scope is held."""
     query: FenceQuery = call.query
-    body = await call.core.read(queries.fence, call.actor.account_id, query.scope, token=query.token)
+    body = await call.core.read(queries.fence, call.actor, query.scope, token=query.token)
     return Answer(200, body)
 
 
 ROUTES = [
-    Route("POST", "/v1/heartbeats", heartbeats, KeyScope.AGENT, body=HeartbeatsBody, is_mutating=True),
+    Route(
+        "POST",
+        "/v1/heartbeats",
+        heartbeats,
+        KeyScope.AGENT,
+        body=HeartbeatsBody,
+        is_mutating=True,
+        budget=Budget.HEARTBEATS,
+    ),
     Route("GET", "/v1/fence", fence, KeyScope.READ, query=FenceQuery),
 ]

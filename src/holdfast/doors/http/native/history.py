@@ -42,6 +42,7 @@ async def list_sessions(call: Call) -> Answer:
     query: SessionsQuery = call.query
     filters = {name: getattr(query, name) for name in _PLAIN}
     filters |= times_ms(**{name: getattr(query, name) for name in _TIMES})
+    filters["bound_project_id"] = call.actor.project_id
     filters["status"] = None if query.status is None else query.status.value
     bound_to = "" if query.liveness is None else query.liveness.value
     if query.liveness is not None and query.include_total:
@@ -54,12 +55,12 @@ async def list_sessions(call: Call) -> Answer:
 
 async def read_session(call: Call) -> Answer:
     """One session."""
-    return Answer(200, await call.core.read(queries.session, call.actor.account_id, SessionId(call.ids[0])))
+    return Answer(200, await call.core.read(queries.session, call.actor, SessionId(call.ids[0])))
 
 
 async def explain(call: Call) -> Answer:
     """Why a session is in its state."""
-    return Answer(200, await call.core.read(queries.explain, call.actor.account_id, SessionId(call.ids[0])))
+    return Answer(200, await call.core.read(queries.explain, call.actor, SessionId(call.ids[0])))
 
 
 async def list_checkpoints(call: Call) -> Answer:
@@ -67,7 +68,7 @@ async def list_checkpoints(call: Call) -> Answer:
     session_id = SessionId(call.ids[0])
     filters: dict[str, str | int | bool | None] = {"session_id": session_id}
     request = list_request(queries.CHECKPOINT_LIST, call.actor.account_id, call.query, filters)
-    page = await call.core.read(queries.checkpoints, request, session_id=session_id)
+    page = await call.core.read(queries.checkpoints, call.actor, request, session_id=session_id)
     return Answer(200, page_body(page, request))
 
 

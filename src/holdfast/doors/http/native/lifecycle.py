@@ -21,6 +21,7 @@ from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import SessionId
 from holdfast.domain.limits import META_BYTES_MAX, STATE_BYTES_MAX
+from holdfast.domain.rate_limits import Budget
 from holdfast.domain.session import EndReason
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.native.fields import (
@@ -224,12 +225,13 @@ def _items(items: list[Any], *, field: str) -> str:
     return free_json(items, field=field, bytes_max=STATE_BYTES_MAX)
 
 
-def _verb(name: str, handler: Any, body: type[Record]) -> Route:
-    return Route("POST", f"/v1/sessions/{{id}}/{name}", handler, KeyScope.AGENT, body=body, is_mutating=True)
+def _verb(name: str, handler: Any, body: type[Record], budget: Budget = Budget.REQUESTS) -> Route:
+    path = f"/v1/sessions/{{id}}/{name}"
+    return Route("POST", path, handler, KeyScope.AGENT, body=body, is_mutating=True, budget=budget)
 
 
 ROUTES = [
-    _verb("heartbeat", heartbeat, HeartbeatBody),
+    _verb("heartbeat", heartbeat, HeartbeatBody, Budget.HEARTBEATS),
     _verb("pause", pause, HolderBody),
     _verb("resume", resume, HolderBody),
     _verb("park", park, ParkBody),
