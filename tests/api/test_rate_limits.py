@@ -5,8 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from holdfast.domain.rate_limits import PERIOD_SECONDS, RateLimits, is_within, left, take, wait_seconds
+from holdfast.domain.rate_limits import PERIOD_SECONDS, Budget, RateLimits, is_within, left, take, wait_seconds
+from holdfast.engine.rate_limiter import RateLimiter
 from holdfast.testing.clock import FakeClock
+from holdfast.testing.factories import actor
 from tests.api.driver import Account, Request, Server, open_store
 
 LIMITS = RateLimits(requests_per_minute=6, heartbeats_per_minute=12)
@@ -65,7 +67,8 @@ def test_heartbeats_have_a_budget_of_their_own_and_a_batch_counts_its_items(limi
         continue
     batch = {"heartbeats": [{"session_id": each["id"]} for each in sessions]}
     answers = [account.call("POST", "/v1/heartbeats", batch) for _ in range(3)]
-    assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["9", "6", "3"]
+    told = [f'"heartbeats";r={left};t={60 - 5 * left}' for left in (9, 6, 3)]
+    assert [answer.headers["ratelimit"] for answer in answers] == told
     assert account.say("heartbeat", sessions[0]).headers["ratelimit"].startswith('"heartbeats";r=2;')
     assert account.call("POST", "/v1/heartbeats", batch).told == (429, "rate_limited")
 
@@ -140,6 +143,21 @@ def test_a_budget_is_never_overdrawn_and_never_lost() -> None:
         wait = wait_seconds(refused, now=5.0)
         assert is_within(take(full_at, cost=1, limit=limit, now=5.0 + wait), now=5.0 + wait)
         assert left(full_at, limit=limit, now=5.0 + PERIOD_SECONDS) == limit
+
+
+def test_of_a_large_budget_a_little_is_bought_at_once_and_no_more_is_granted_than_there_is() -> None:
+    now = [100.0]
+    limiter = RateLimiter(RateLimits(10, 60_000), is_shared=True, now=lambda: now[0])
+    agent = actor("account")
+    granted = [limiter.take(agent, Budget.HEARTBEATS, cost=1) for _ in range(60_001)]
+    assert [each.is_granted for each in granted if each is not None] == [True] * 60_000 + [False]
+    assert [each.left for each in granted[:61] if each is not None] == [59_999] * 60 + [59_939]
+    (told,) = limiter.untold()
+    assert told.heartbeats == 60_000
+    now[0] += 0.1
+    batch = limiter.take(agent, Budget.HEARTBEATS, cost=100)
+    assert batch is not None
+    assert (batch.is_granted, batch.left) == (True, 0)
 
 
 def test_what_is_larger_than_a_whole_budget_takes_a_whole_budget() -> None:

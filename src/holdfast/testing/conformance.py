@@ -20,7 +20,19 @@ from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.notes import WriteCheckpoint
-from holdfast.commands.rows import TABLES, Key, Members, Need, Row, SetSpec, Value, key_of, session_key
+from holdfast.commands.rows import (
+    TABLES,
+    Count,
+    CountSpec,
+    Key,
+    Members,
+    Need,
+    Row,
+    SetSpec,
+    Value,
+    key_of,
+    session_key,
+)
 from holdfast.commands.starts import StartSession, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, FailSession
@@ -34,7 +46,7 @@ from holdfast.domain.ids import AccountId, Mint, SessionId
 from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, ID_CHARS_MAX, NAME_CHARS_MAX, SCOPE_BYTES_MAX, STATE_BYTES_MAX
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
-from holdfast.domain.session import ClientSession, EndReason, Session, SessionProfile
+from holdfast.domain.session import ClientSession, EndReason, Session, SessionProfile, Status
 from holdfast.engine.batch import LOAD_ROUNDS_MAX, Outcome
 from holdfast.store.port import Conflict, Store
 from holdfast.testing.caller import Caller
@@ -42,6 +54,8 @@ from holdfast.testing.clock import FakeClock
 from holdfast.testing.factories import ADMIN, AGENT, LEASE_MS, SCOPE, start
 
 StoreFactory = Callable[[FakeClock], Store]
+
+OTHER = AccountId("other")
 
 BIGINT_MAX = 2**63 - 1
 BIGINT_MIN = -(2**63)
@@ -466,6 +480,37 @@ class StoreConformance:
             **{(f"x{number}", True): [] for number in range(4)},
             ("x3", False): [],
         }
+
+    def test_rows_are_counted_and_what_was_changed_since_counts_as_it_is_now(self, store: Store) -> None:
+        rows = [session_row(f"s{number}", status=status) for number, status in enumerate(("active", "active", "ended"))]
+        write(store, changes(inserts=[*rows, session_row("other", status="active")._replace(account_id=OTHER)]))
+        live = Count(CountSpec("live", Session, ("account_id",), ("status", ("active", "paused"))), ("default",))
+        assert store.count(live) == 2
+        view = load(store, live, *[key_of(row) for row in rows])
+        assert view.count(live) == 2
+        view.put(rows[0]._replace(status=Status.ENDED))
+        assert view.count(live) == 1
+        view.keep()
+        view.put(rows[2]._replace(status=Status.PAUSED))
+        view.put(session_row("new", status="active"))
+        assert view.count(live) == 3
+        view.drop()
+        view.delete(key_of(rows[1]))
+        assert view.count(live) == 0
+
+    def test_an_accounts_rows_are_read_by_key_from_where_the_last_reading_ended(self, store: Store) -> None:
+        def note(session_id: str, number: int, account_id: AccountId) -> Checkpoint:
+            row: Checkpoint = row_of(Checkpoint, text="x", number=0, truth=False, is_sparse=True)
+            return row._replace(session_id=SessionId(session_id), number=number, account_id=account_id)
+
+        mine = [note(f"s{number // 3}", number % 3, AccountId("default")) for number in range(8)]
+        write(store, changes(inserts=[*reversed(mine), note("s1", 9, OTHER), note("s0", 9, OTHER)]))
+        found: list[Row] = []
+        while page := store.account_rows(
+            Checkpoint, AccountId("default"), after=key_of(found[-1]).values if found else None, limit=3
+        ):
+            found += page
+        assert found == mine
 
     def test_an_updated_row_leaves_one_set_and_joins_another(self, store: Store) -> None:
         shared, alone = (Members(self.HELD, ("default", "x", is_exclusive)) for is_exclusive in (False, True))

@@ -22,7 +22,6 @@ from holdfast.commands.view import Idempotency
 from holdfast.domain.actor import Actor, KeyScope, may
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId, KeyId
-from holdfast.domain.rate_limits import LIMITED_SCOPES
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
 from holdfast.doors.http.call import Answer, Call, Streamed, Watch, revision_of
@@ -167,8 +166,7 @@ class HttpApp:
     async def _actor(self, headers: Headers, route: Route, standings: list[Standing], *, correlation_id: str) -> Actor:
         """Who asks, with a key that includes what the route needs and may ask now. Raises: HttpProblem, Refusal."""
         holder = await self._key_holder(headers)
-        if holder.scope in LIMITED_SCOPES:
-            take(self._core, holder, route.budget, cost=1, standings=standings)
+        take(self._core, holder, route.budget, cost=1, standings=standings)
         return await self._acting(holder, headers, route.scope, correlation_id=correlation_id)
 
     async def _key_holder(self, headers: Headers) -> Actor:

@@ -4,8 +4,6 @@ Source: draft-ietf-httpapi-ratelimit-headers-10 for `RateLimit` and `RateLimit-P
 what clients knew before it.
 """
 
-from functools import lru_cache
-
 from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.limits import SECOND_MS
@@ -13,8 +11,7 @@ from holdfast.domain.rate_limits import NAMES, PERIOD_SECONDS, Budget
 from holdfast.engine.core import Core
 from holdfast.engine.rate_limiter import Standing
 
-HEADERS_REMEMBERED_MAX = 8_192
-"""Standings whose headers are remembered: keys that are far from their limits are in few of them."""
+Pairs = tuple[tuple[bytes, bytes], ...]
 
 
 def take(core: Core, actor: Actor, budget: Budget, *, cost: int, standings: list[Standing]) -> None:
@@ -33,14 +30,25 @@ def take(core: Core, actor: Actor, budget: Budget, *, cost: int, standings: list
         )
 
 
-@lru_cache(maxsize=HEADERS_REMEMBERED_MAX)
-def headers(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
+def headers(standing: Standing) -> Pairs:
     """What tells a caller how it stands."""
+    if not standing.shown:
+        standing.shown = _headers(standing)
+    return standing.shown
+
+
+def _headers(standing: Standing) -> Pairs:
     name, limit = NAMES[standing.budget], str(standing.limit)
     left, reset = str(standing.left), str(standing.reset_seconds)
-    return (
+    told = (
         (b"ratelimit-policy", f'"{name}";q={limit};w={PERIOD_SECONDS}'.encode()),
         (b"ratelimit", f'"{name}";r={left};t={reset}'.encode()),
+    )
+    if standing.budget == Budget.HEARTBEATS and standing.is_granted:
+        # Every header costs a heartbeat; those who keep sessions alive learn of their limit in time from these two.
+        return told
+    return (
+        *told,
         (b"x-ratelimit-limit", limit.encode()),
         (b"x-ratelimit-remaining", left.encode()),
         (b"x-ratelimit-reset", reset.encode()),
