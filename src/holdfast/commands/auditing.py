@@ -1,6 +1,6 @@
 """The audit's own upkeep: records that are old enough are deleted, and the chain goes on behind them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from holdfast.commands.lists import Filter, ListSpec
@@ -36,16 +36,29 @@ class CutAudit(NamedTuple):
         return *(Key(AuditRecord, (each,)) for each in self.record_ids), Key(AuditHead, (self.account_id,))
 
     def decide(self, view: View) -> Reply:
-        """How many were deleted: none that does not follow at once on those deleted before."""
-        head = view.get(AuditHead, self.account_id) or new_head(self.account_id)
-        found = [view.get(AuditRecord, each) for each in self.record_ids]
-        records = [each for each in found if each is not None and each.account_id == self.account_id]
-        cut_before = head.cut_number
-        for record in sorted(records, key=lambda each: each.number):
-            if record.number != head.cut_number + 1 or record.at_ms >= self.before_at_ms:
-                break
-            head = cut(head, record)
-            view.delete(Key(AuditRecord, (record.id,)))
-        if head.cut_number > cut_before:
+        """How many were deleted."""
+        keys = [Key(AuditRecord, (each,)) for each in self.record_ids]
+        return Reply({"deleted": cut_audit(view, keys, before_at_ms=self.before_at_ms)})
+
+
+def cut_audit(view: View, keys: Sequence[Key], *, before_at_ms: int) -> int:
+    """Delete records of any accounts that are older than a time; how many.
+
+    Of each account none is deleted that does not follow at once on those deleted before: a chain has no holes.
+    """
+    found = [view.get(AuditRecord, *key.values) for key in keys]
+    records = sorted((each for each in found if each is not None), key=lambda each: (each.account_id, each.number))
+    accounts = list(dict.fromkeys(each.account_id for each in records))
+    view.require(*[Key(AuditHead, (each,)) for each in accounts])
+    deleted = 0
+    for account_id in accounts:
+        head = view.get(AuditHead, account_id) or new_head(account_id)
+        for record in records:
+            is_next = record.account_id == account_id and record.number == head.cut_number + 1
+            if is_next and record.at_ms < before_at_ms:
+                head = cut(head, record)
+                view.delete(Key(AuditRecord, (record.id,)))
+                deleted += 1
+        if head.cut_number:
             view.put(head)
-        return Reply({"deleted": head.cut_number - cut_before})
+    return deleted

@@ -23,7 +23,7 @@ from holdfast.commands.holding import (
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
-from holdfast.domain.account import require_room
+from holdfast.domain.account import Account, require_room
 from holdfast.domain.actor import Actor, KeyScope, require
 from holdfast.domain.audit import AuditAction
 from holdfast.domain.errors import Action, Code, FieldError, Identity, Refusal, WayOut
@@ -130,6 +130,7 @@ class StartSession(NamedTuple):
             session_id = SessionId(view.mint("sess"))
             return self._new(view, session_id, policy=policy, scope=own_scope(session_id), is_exclusive=is_exclusive)
         view.require(*self._needs_of_scope(view.actor.account_id, scope))
+        look_around(view, scope)
         target = self._take_over_target(view, scope)
         if target is not None:
             return self._taken_over(view, target, policy=policy, scope=scope)
@@ -406,6 +407,24 @@ class ReportSession(NamedTuple):
             record(view, changed)
             answered = changed.session
         return Reply(session_body(answered, profile, now=view.now))
+
+
+def look_around(view: View, scope: str) -> None:
+    """Have at hand, in one round, what a start asks about only now and then.
+
+    For an actor that is bound to a project: whose the scope's sessions are. For an account with a limit: its sessions,
+    counted.
+    """
+    needs: list[Need] = []
+    account_id = view.actor.account_id
+    if view.actor.project_id is not None:
+        holders = find_holders(view, NEWEST_HOLDERS, account_id, scope)
+        writers = [each.session_id for each in view.members(Members(LAST_CHECKPOINTS, (account_id, scope)))]
+        needs += [key for each in (*[holder.id for holder in holders], *writers) for key in both_keys(each)]
+    account = view.get(Account, account_id)
+    if account is not None and account.live_sessions_max is not None:
+        needs.append(Count(LIVE_SESSIONS, (account_id,)))
+    view.require(*needs)
 
 
 def within_project(about: About, actor: Actor) -> About:

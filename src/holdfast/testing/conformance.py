@@ -33,7 +33,7 @@ from holdfast.commands.rows import (
     key_of,
     session_key,
 )
-from holdfast.commands.starts import StartSession, TakeOverSession
+from holdfast.commands.starts import StartSession, TakeOver, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, FailSession
 from holdfast.commands.view import Changes, Emitted, Purge, Reply, View
@@ -848,6 +848,24 @@ class StoreConformance:
         for number in range(2, 8 if command.force else 2):
             caller.accepted(start(holder_id=f"holder-{number}"))
         caller.accepted(command, by=ADMIN)
+
+    @pytest.mark.parametrize("command", [
+        start(SCOPE, client_session_id="c1"),
+        start(SCOPE, holder_id="holder-9", client_session_id="c1"),
+        start(None, client_session_id="c1", take_over=TakeOver("mine now")),
+    ])  # fmt: skip
+    def test_nor_does_one_within_a_project_in_an_account_that_has_a_limit(
+        self, store: Store, caller: Caller, command: StartSession
+    ) -> None:
+        bound = AGENT._replace(project_id="p1")
+        limited = opened(AGENT.account_id, now_ms=0)._replace(live_sessions_max=20)
+        write(store, changes(inserts=[limited]))
+        first = caller.accepted(start(SCOPE, client_session_id="c1"), by=bound)
+        for number in range(2, 9):
+            others = AGENT._replace(project_id=f"p{number}") if number % 2 else bound
+            caller.accepted(start(SCOPE, holder_id=f"holder-{number}"), by=others)
+        caller.accepted(WriteCheckpoint(first.body["id"], None, "half of it"), by=bound)
+        caller.accepted(command, by=bound)
 
     def test_beats_and_a_sweep_of_more_lapsed_sessions_than_there_are_rounds_are_carried_out(
         self, caller: Caller
