@@ -195,9 +195,11 @@ class Server:
             "headers": request.raw_headers,
         }
         sent: list[Message] = []
+        arriving: Iterator[Message] = iter([{"type": "http.request", "body": request.content, "more_body": False}])
 
         async def whole() -> Message:
-            return {"type": "http.request", "body": request.content, "more_body": False}
+            # Who has said all leaves, once the answer goes on without end.
+            return next(arriving, {"type": "http.disconnect"})
 
         async def send(message: Message) -> None:
             sent.append(message)

@@ -57,6 +57,7 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/sessions/{id}/explain"): Example(),
     ("GET", "/v1/sessions/{id}/checkpoints"): Example(query="limit=3"),
     ("GET", "/v1/events"): Example(query="limit=3"),
+    ("GET", "/v1/events/stream"): Example(query="after=start"),
     ("GET", "/v1/sessions/{id}/events"): Example(query="limit=3"),
     ("POST", "/v1/keys"): Example({"name": "example"}),
     ("GET", "/v1/keys"): Example(query="scope=read"),

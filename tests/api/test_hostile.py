@@ -220,6 +220,9 @@ def check(request: Request, response: Response) -> None:
     assert response.status < 500, (request, response)
     assert response.headers["x-request-id"], request
     assert response.headers["x-correlation-id"], request
+    if response.headers["content-type"] == "text/event-stream":
+        assert response.content.startswith(b"retry: "), request
+        return
     if response.status < 300:
         assert isinstance(response.json, dict), request
         return

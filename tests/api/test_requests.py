@@ -187,4 +187,6 @@ def test_what_is_live_is_not_stored_by_caches(account: Account) -> None:
     for route in ALL:
         response = account.server.ask(example(account, route))
         assert response.headers["cache-control"] == "no-store", route
-        assert response.headers["content-type"] == "application/json", route
+        is_stream = route.path.endswith("/stream")
+        expected = "text/event-stream" if is_stream else "application/json"
+        assert response.headers["content-type"] == expected, route
