@@ -187,6 +187,9 @@ def test_what_is_live_is_not_stored_by_caches(account: Account) -> None:
     for route in ALL:
         response = account.server.ask(example(account, route))
         assert response.headers["cache-control"] == "no-store", route
-        is_stream = route.path.endswith("/stream")
-        expected = "text/event-stream" if is_stream else "application/json"
+        expected = STREAMED.get(route.path.rpartition("/")[2], "application/json")
         assert response.headers["content-type"] == expected, route
+
+
+STREAMED = {"stream": "text/event-stream", "export": "application/jsonl"}
+"""By the end of its path: what a route gives that is sent as it comes."""
