@@ -19,12 +19,14 @@ from holdfast.client.directories import config_directory
 from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.command import Command, Envelope
 from holdfast.commands.keys import CreateKey
+from holdfast.commands.retention import KINDS, Kind
 from holdfast.commands.view import Reply
 from holdfast.config import LogFormat, Settings, WriterKind, is_loopback, sqlite_path, without_password
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, KeyId, Mint
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
+from holdfast.domain.limits import SECOND_MS
 from holdfast.domain.rate_limits import RateLimits
 from holdfast.domain.times import rfc3339
 from holdfast.doors.http.app import HttpApp
@@ -34,6 +36,7 @@ from holdfast.engine.batch import Outcome, run_batch
 from holdfast.engine.core import Core, has_keys
 from holdfast.engine.driver import Engine, QueueLimits
 from holdfast.engine.event_hub import FollowerLimits
+from holdfast.engine.jobs import JobRunner
 from holdfast.engine.process import ProcessEngine, Writer, ask, die_with_server, frame, receive
 from holdfast.engine.sweeper import Sweeper
 from holdfast.engine.thread import ThreadEngine
@@ -216,6 +219,8 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
 
     engine = base.make_engine(on_fatal)
     sweeper = Sweeper(base.readers, engine)
+    keeps = {kind.name: _keep_ms(kind, settings) for kind in KINDS.values()}
+    job_runner = JobRunner(base.readers, engine, keeps=keeps, node=f"{socket.gethostname()}:{os.getpid()}")
     configured = {} if settings.bootstrap_key is None else {settings.bootstrap_key: KeyScope.ADMIN}
     core = Core(
         base.readers,
@@ -236,12 +241,14 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         on_ready(server)
         engine.start()
         sweeper.start()
+        job_runner.start()
         supervisor.tell(READY)
         upkeep.start()
 
     async def on_stop() -> None:
         upkeep.stop()
         # Not on the event loop, which the last pass may be waiting for.
+        await asyncio.to_thread(job_runner.stop)
         await asyncio.to_thread(sweeper.stop)
         await engine.stop()
         core.close()
@@ -265,6 +272,8 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         on_stopping=lambda: supervisor.tell(STOPPING),
     )
     core.is_leaving = lambda: server.should_exit
+    core.idempotency_keep_ms = settings.idempotency_ttl_seconds * SECOND_MS or None
+    core.keeps = keeps
     return Parts(server, engine)
 
 
@@ -272,6 +281,13 @@ def _tls_files(settings: Settings) -> TlsFiles | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return TlsFiles(settings.tls_cert, settings.tls_key)
+
+
+def _keep_ms(kind: Kind, settings: Settings) -> int | None:
+    """For how long rows of a kind are kept; None: for ever. Those that say it themselves go as soon as they say."""
+    if kind.setting is None:
+        return 0
+    return getattr(settings, kind.setting) * kind.unit_ms or None
 
 
 def _serve(settings: Settings, base: Base) -> int:

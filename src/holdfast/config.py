@@ -67,6 +67,9 @@ COUNT_MAX = 1_000_000
 RATE_MAX = 1_000_000_000
 """Requests in a minute; more than any server can answer."""
 
+DAYS_MAX = 36_500
+"""A hundred years, as long as anything may be kept by a number of days; 0 keeps it for ever."""
+
 Given = str | int | bool | None
 """A value as somebody gave it: text from flags and files of variables, more from TOML."""
 
@@ -128,6 +131,11 @@ class Settings:
     streams_per_account_max: int
     rate_limit_per_minute: int
     heartbeat_rate_limit_per_minute: int
+    idempotency_ttl_seconds: int
+    event_retention_days: int
+    audit_retention_days: int
+    session_archive_days: int
+    session_delete_days: int
 
 
 class Loaded(NamedTuple):
@@ -446,6 +454,14 @@ def _read_rate(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=RATE_MAX)
 
 
+def _read_days(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=0, highest=DAYS_MAX)
+
+
+def _read_ttl(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=0, highest=DAYS_MAX * 86_400)
+
+
 def _read_whole(text: str, *, lowest: int, highest: int) -> int:
     if re.fullmatch(r"[0-9]{1,15}", text.strip()) and lowest <= int(text) <= highest:
         return int(text)
@@ -599,5 +615,10 @@ SETTINGS = (
         _read_rate,
         default=60_000,
     ),
+    Setting("idempotency_ttl_seconds", "how long an answer is given again under its key", _read_ttl, default=86_400),
+    Setting("event_retention_days", "days until events are deleted; 0 keeps them", _read_days, default=90),
+    Setting("audit_retention_days", "days until audit records are deleted; 0 keeps them", _read_days, default=365),
+    Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
+    Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
 )
 """Everything that can be set."""

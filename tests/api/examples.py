@@ -71,6 +71,8 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/accounts/{id}/export"): Example(),
     ("GET", "/v1/audit/verify"): Example(),
     ("GET", "/v1/audit"): Example(query="limit=3"),
+    ("POST", "/v1/cleanup"): Example({"older_than_days": 7, "statuses": ["ended"]}),
+    ("GET", "/v1/jobs"): Example(),
 }
 
 ALL: Final[Sequence[Route]] = ROUTES

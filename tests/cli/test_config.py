@@ -52,6 +52,11 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         streams_per_account_max=2_000,
         rate_limit_per_minute=1_200,
         heartbeat_rate_limit_per_minute=60_000,
+        idempotency_ttl_seconds=86_400,
+        event_retention_days=90,
+        audit_retention_days=365,
+        session_archive_days=30,
+        session_delete_days=30,
     )
     assert set(loaded.sources.values()) == {"default"}
 

@@ -68,6 +68,13 @@ def session_body(session: Session, profile: SessionProfile, *, now: Moment) -> B
     }
 
 
+def summary_body(session: Session, profile: SessionProfile, *, now: Moment) -> Body:
+    """A session without its free JSON, which may be long."""
+    body = session_body(session, profile, now=now)
+    del body["meta_json"], body["error_details_json"]
+    return body
+
+
 def policy_body(session: Session, *, preset: str) -> Body:
     """The policy in force for a session."""
     return {

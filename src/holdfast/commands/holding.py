@@ -2,19 +2,29 @@
 
 from collections.abc import Callable
 
-from holdfast.commands.rows import TABLES, Key, Members, SetSpec, both_keys, profile_key, session_key
+from holdfast.commands.rows import (
+    TABLES,
+    Key,
+    Members,
+    SetSpec,
+    both_keys,
+    client_session_key,
+    profile_key,
+    session_key,
+)
 from holdfast.commands.view import View
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditAction, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
+from holdfast.domain.events import EventType, Happening, Rule
 from holdfast.domain.fencing import check_token, require_token
 from holdfast.domain.ids import AccountId, AuditId, SessionId
 from holdfast.domain.lifecycle import Changed, needs_scope
 from holdfast.domain.limits import SCOPE_SESSIONS_MAX
 from holdfast.domain.scope import Scope, unused
 from holdfast.domain.service_time import Moment
-from holdfast.domain.session import Session, SessionProfile
+from holdfast.domain.session import ClientSession, Session, SessionProfile
 
 HOLDERS_BY_IDENTITY = SetSpec(
     "holders_by_identity", Session, ("account_id", "held_scope", "agent", "holder_id"), order="id", limit=8
@@ -105,6 +115,28 @@ def record(view: View, changed: Changed) -> None:
         # A beat and a sweep name the profile only here, where something happened, which is seldom.
         project_id = find_profile(view, session).project_id
         view.emit(changed.happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
+
+
+def remove_session(view: View, settled: Changed, *, rule: Rule) -> int:
+    """Delete a session and everything that hangs on it; how many checkpoints that is.
+
+    Its events and its scope's tokens stay; one more event says that it is gone.
+    """
+    session = settled.session
+    profile = find_profile(view, session)
+    client_session_id = profile.client_session_id
+    if client_session_id is not None:
+        named = view.get(ClientSession, session.account_id, client_session_id)
+        if named is not None and named.session_id == session.id:
+            view.delete(client_session_key(session.account_id, client_session_id))
+    if session.checkpoint_count:
+        view.purge(Checkpoint, column="session_id", value=session.id)
+    view.delete(profile_key(session.id))
+    view.delete(session_key(session.id))
+    gone = Happening(EventType.DELETED, rule, view.now.wall_ms, {"scope": session.scope})
+    happenings = (*settled.happenings, gone)
+    view.emit(happenings, session_id=session.id, account_id=session.account_id, project_id=profile.project_id)
+    return session.checkpoint_count
 
 
 def audit(view: View, action: AuditAction, *, target: str, reason: str | None = None, data_json: str = "{}") -> None:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from holdfast.commands.rows import Row, Value
+from holdfast.commands.rows import Key, Row, Value
 from holdfast.domain.ids import AccountId
 
 
@@ -61,3 +61,22 @@ class ListPage(NamedTuple):
     rows: list[tuple[Row, ...]]
     is_last: bool
     total: int | None
+
+
+class AgeSearch(NamedTuple):
+    """Rows by how old they are, the oldest first, whatever their account.
+
+    at: the column with their time, by which and then by their key they are indexed; rows without a time are left out.
+    absent: columns in which these rows have nothing.
+    """
+
+    row_type: type[Row]
+    at: str
+    absent: tuple[str, ...] = ()
+
+
+class Aged(NamedTuple):
+    """A row that an age search found, and its time."""
+
+    at_ms: int
+    key: Key

@@ -10,6 +10,7 @@ from holdfast.domain.audit import AuditHead, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.events import Event, EventReader
 from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.jobs import Job
 from holdfast.domain.keys import ApiKey, KeyUsage
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
@@ -25,6 +26,7 @@ class IdempotencyRecord(NamedTuple):
 
     id: SHA-256 over account, method, path and key. request_sha256: over the canonical body.
     reply_json: the reply's body as the core made it; each door renders it anew, which gives the same bytes.
+    expires_at_ms: from when on it counts as not there, whether it was deleted or not; None: never.
     """
 
     id: str
@@ -34,6 +36,7 @@ class IdempotencyRecord(NamedTuple):
     is_secret: bool
     reply_json: str
     created_at_ms: int
+    expires_at_ms: int | None
 
 
 class Table(NamedTuple):
@@ -53,6 +56,7 @@ class Table(NamedTuple):
 TABLES: Final[dict[type[Row], Table]] = {
     table.row_type: table
     for table in (
+        Table("job", Job, ("name",)),
         Table("account", Account, ("id",)),
         Table("api_key", ApiKey, ("id",)),
         Table("key_usage", KeyUsage, ("id",)),

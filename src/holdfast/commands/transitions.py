@@ -5,19 +5,18 @@ from typing import Any, NamedTuple
 
 from holdfast.commands.bodies import session_body
 from holdfast.commands.heartbeats import next_beat
-from holdfast.commands.holding import Verb, audit, change, find_profile, find_session, record
-from holdfast.commands.rows import Need, both_keys, client_session_key, profile_key, session_key
+from holdfast.commands.holding import Verb, audit, change, find_profile, find_session, record, remove_session
+from holdfast.commands.rows import Need, both_keys
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditAction
-from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
-from holdfast.domain.events import EventType, Happening, Rule
+from holdfast.domain.events import Rule
 from holdfast.domain.fencing import check_token
 from holdfast.domain.ids import SessionId
 from holdfast.domain.lifecycle import Changed, Phase
-from holdfast.domain.session import ClientSession, EndReason, Session
+from holdfast.domain.session import EndReason, Session
 
 
 def _answer(view: View, changed: Changed, **facts: Any) -> Reply:
@@ -237,22 +236,9 @@ class DeleteSession(NamedTuple):
         session = find_session(view, self.session_id)
         check_token(session, given=self.fencing_token, now=view.now)
         settled = lifecycle.require_deletable(session, now=view.now)
-        profile = find_profile(view, session)
-        deleted = {"sessions": 1, "checkpoints": session.checkpoint_count}
-        if profile.client_session_id is not None:
-            key = client_session_key(session.account_id, profile.client_session_id)
-            named = view.get(ClientSession, session.account_id, profile.client_session_id)
-            if named is not None and named.session_id == session.id:
-                view.delete(key)
-        if session.checkpoint_count:
-            view.purge(Checkpoint, column="session_id", value=session.id)
-        view.delete(profile_key(session.id))
-        view.delete(session_key(session.id))
-        gone = Happening(EventType.DELETED, Rule.REQUESTED, view.now.wall_ms, {"scope": session.scope})
-        happenings = (*settled.happenings, gone)
-        view.emit(happenings, session_id=session.id, account_id=session.account_id, project_id=profile.project_id)
+        checkpoint_count = remove_session(view, settled, rule=Rule.REQUESTED)
         audit(view, AuditAction.SESSION_DELETED, target=session.id)
-        return Reply({"id": session.id, "deleted": deleted})
+        return Reply({"id": session.id, "deleted": {"sessions": 1, "checkpoints": checkpoint_count}})
 
 
 def require_revision(session: Session, *, given: int | None) -> None:

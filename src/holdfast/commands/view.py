@@ -22,10 +22,14 @@ R = TypeVar("R", bound=tuple[Any, ...])
 
 
 class Idempotency(NamedTuple):
-    """By what a repeated request is recognised: see `IdempotencyRecord`."""
+    """By what a repeated request is recognised: see `IdempotencyRecord`.
+
+    keep_ms: for how long the first answer is given again; None: for ever.
+    """
 
     id: str
     request_sha256: str
+    keep_ms: int | None
 
 
 class Reply(NamedTuple):

@@ -51,3 +51,6 @@ PROJECT_SCOPES = frozenset({KeyScope.READ, KeyScope.AGENT})
 
 SWEEPER_KEY = KeyId("sweeper")
 """What stands as the key wherever time, and no caller, has decided."""
+
+JOB_RUNNER_KEY = KeyId("job_runner")
+"""What stands as the key wherever a recurring job has acted."""

@@ -32,6 +32,7 @@ class AuditAction(StrEnum):
     SESSION_STOP_REQUESTED = "session.stop_requested"
     SESSION_ARCHIVED = "session.archived"
     SESSION_DELETED = "session.deleted"
+    SESSIONS_CLEANED_UP = "sessions.cleaned_up"
 
 
 class AuditRecord(NamedTuple):

@@ -37,6 +37,7 @@ class Rule(StrEnum):
     BEAT_AFTER_LAPSE = "beat_after_lapse"
     SUPERSEDED = "superseded"
     TAKEN_OVER = "taken_over"
+    RETENTION_PASSED = "retention_passed"
 
 
 Data = dict[str, str | int | bool | None]

@@ -418,14 +418,14 @@ def request_stop(session: Session, *, reason: str, now: Moment) -> Changed:
     return Changed(asked, (*settled.happenings, happening))
 
 
-def archive(session: Session, *, now: Moment) -> Changed:
+def archive(session: Session, *, now: Moment, rule: Rule = Rule.REQUESTED) -> Changed:
     """Put the record of a finished session away; its status stays. Raises: session_not_terminal."""
     settled = settle(session, now=now)
     _allowed(settled.session, Verb.ARCHIVE, scope=None, is_forced=False, now=now)
     if settled.session.archived_at_ms is not None:
         return settled
     put_away = settled.session._replace(archived_at_ms=now.wall_ms, revision=settled.session.revision + 1)
-    happening = Happening(EventType.ARCHIVED, Rule.REQUESTED, now.wall_ms, {})
+    happening = Happening(EventType.ARCHIVED, rule, now.wall_ms, {})
     return Changed(put_away, (*settled.happenings, happening))
 
 
@@ -434,6 +434,22 @@ def require_deletable(session: Session, *, now: Moment) -> Changed:
     settled = settle(session, now=now)
     _allowed(settled.session, Verb.DELETE, scope=None, is_forced=False, now=now)
     return settled
+
+
+def is_finished(session: Session) -> bool:
+    """Whether a settled session is over and holds nothing, so that its record is all that is left of it."""
+    return phase(session) in TERMINAL and session.held_scope is None
+
+
+def is_unread(session: Session, scope: Scope) -> bool:
+    """Whether a finished session left a checkpoint that was handed to nobody.
+
+    It broke off, by silence or failure, rather than being ended; nobody has taken it over, and nobody has started on
+    its scope since, who would have been given its last checkpoint.
+    """
+    broke_off = phase(session) in TERMINAL and phase(session) != Phase.ENDED
+    is_left_alone = session.taken_over_by is None and not _has_successor(session, scope)
+    return broke_off and session.checkpoint_count > 0 and is_left_alone
 
 
 def require_writable(session: Session, *, scope: Scope | None, now: Moment) -> Changed:

@@ -13,7 +13,8 @@ from holdfast.commands.view import Reply, Unloaded, View
 from holdfast.domain.audit import AuditHead, AuditRecord, chained, new_head
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import Mint
-from holdfast.domain.service_time import is_tick_due, moment, tick
+from holdfast.domain.retention import is_past
+from holdfast.domain.service_time import Moment, is_tick_due, moment, tick
 from holdfast.store.port import CommitUnknown, Conflict, Store, StoreFull, StoreUnavailable, Transaction
 
 log = logging.getLogger(__name__)
@@ -189,9 +190,10 @@ def _decide(envelope: Envelope, view: View) -> Reply:
     if envelope.idempotency is None:
         return envelope.command.decide(view)
     record = view.get(IdempotencyRecord, envelope.idempotency.id)
-    if record is not None:
+    if record is not None and not _is_expired(record, now=view.now):
         return _replayed(record, request_sha256=envelope.idempotency.request_sha256)
     reply = envelope.command.decide(view)
+    keep_ms = envelope.idempotency.keep_ms
     view.put(
         IdempotencyRecord(
             id=envelope.idempotency.id,
@@ -201,9 +203,15 @@ def _decide(envelope: Envelope, view: View) -> Reply:
             is_secret=reply.is_secret,
             reply_json="{}" if reply.is_secret else json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")),
             created_at_ms=view.now.wall_ms,
+            expires_at_ms=None if keep_ms is None else view.now.wall_ms + keep_ms,
         )
     )
     return reply
+
+
+def _is_expired(record: IdempotencyRecord, *, now: Moment) -> bool:
+    """Whether the answer's full time has passed; then it counts as not there, be it deleted yet or not."""
+    return record.expires_at_ms is not None and is_past(record.expires_at_ms, keep_ms=0, now=now)
 
 
 def _replayed(record: IdempotencyRecord, *, request_sha256: str) -> Reply:

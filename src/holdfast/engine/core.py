@@ -18,6 +18,7 @@ from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import EventCursor, EventFilter
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
 from holdfast.domain.keys import ApiKey, is_well_formed, secret_sha256, usable_for_ms
+from holdfast.domain.limits import DAY_MS
 from holdfast.domain.rate_limits import RateLimits
 from holdfast.engine import queries
 from holdfast.engine.administration import has_account
@@ -88,6 +89,8 @@ class Core:
     monotonic: the seconds by which all that is remembered here is timed.
     is_leaving: whether the server is about to stop, so that nobody should wait for news any longer; whoever wires a
     server sets it.
+    idempotency_keep_ms: for how long an answer is given again. keeps: how long each kind of row is kept, by its name.
+    Whoever wires a server sets them; None: for ever.
     """
 
     def __init__(
@@ -121,6 +124,8 @@ class Core:
         self.limiter = RateLimiter(rate_limits, is_shared=shares_limits, now=monotonic)
         self.is_leaving: Callable[[], bool] = lambda: False
         self.events = EventHub(self, listen=engine.listen, limits=follower_limits)
+        self.idempotency_keep_ms: int | None = DAY_MS
+        self.keeps: Mapping[str, int | None] = {}
 
     def execute(
         self,

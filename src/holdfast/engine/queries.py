@@ -5,24 +5,29 @@ is answered as an unknown one. A list takes that from its request.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from holdfast.commands.bodies import Body, checkpoint_body, session_body
+from holdfast.commands.bodies import Body, checkpoint_body, session_body, summary_body
+from holdfast.commands.cleanup import CLEANUP_LIST
 from holdfast.commands.holding import NEWEST_HOLDERS
+from holdfast.commands.jobs import job_body
 from holdfast.commands.keys import key_body
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
-from holdfast.commands.rows import Members, SetSpec, Value, profile_key, session_key
+from holdfast.commands.retention import KINDS
+from holdfast.commands.rows import Key, Members, SetSpec, Value, profile_key, session_key
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
 from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
 from holdfast.domain.liveness import Liveness, liveness
 from holdfast.domain.service_time import Moment, moment
-from holdfast.domain.session import Session, SessionProfile, identity
+from holdfast.domain.session import Session, SessionProfile, Status, identity
 from holdfast.store.port import EventPage, Reader
 
 _SESSION_COLUMNS = ("status", "agent", "scope")
@@ -102,16 +107,17 @@ def session(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     return session_body(row, profile, now=present(store))
 
 
-def sessions(store: Reader, request: ListRequest, *, alive: Liveness | None) -> Page:
+def sessions(store: Reader, request: ListRequest, *, alive: Liveness | None, is_summary: bool) -> Page:
     """A page of sessions, newest first.
 
     alive: only those of this liveness, which is computed: so at most a bounded number of rows is examined for a page,
-    and a page may be short although more follow.
+    and a page may be short although more follow. is_summary: without free JSON, which may be long.
     """
     now = present(store)
+    body = summary_body if is_summary else session_body
     if alive is None:
         page = store.page(request)
-        items = [session_body(row, profile, now=now) for row, profile in page.rows]  # type: ignore[arg-type]
+        items = [body(row, profile, now=now) for row, profile in page.rows]  # type: ignore[arg-type]
         return Page(items, None if page.is_last else page.rows[-1][0][0], page.total)
     items, after, examined = [], request.after, 0
     while True:
@@ -122,7 +128,7 @@ def sessions(store: Reader, request: ListRequest, *, alive: Liveness | None) -> 
             after = row.id
             examined += 1
             if liveness(row, now=now) == alive:
-                items.append(session_body(row, profile, now=now))
+                items.append(body(row, profile, now=now))
             if len(items) == request.limit:
                 is_end = page.is_last and row is page.rows[-1][0]
                 return Page(items, None if is_end else after, None)
@@ -195,6 +201,39 @@ def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:
         if holder.fencing_token != token and _is_seen(store, actor, holder):
             ways_out = (WayOut(Action.EXPLAIN, holder.id),)
     raise Refusal(Code.FENCING_TOKEN_STALE, subject=f"the scope {scope}", ways_out=ways_out)
+
+
+def cleanup_candidates(
+    store: Reader,
+    account_id: AccountId,
+    *,
+    statuses: Sequence[Status],
+    older_than_ms: int,
+    after: tuple[Status, str] | None,
+    limit: int,
+) -> tuple[list[SessionId], tuple[Status, str] | None]:
+    """Sessions that a cleanup has to look at, by status and id, and after which the next ones come; None: no more."""
+    before_ms = present(store).wall_ms - older_than_ms + 1
+    found: list[SessionId] = []
+    for status in statuses[0 if after is None else statuses.index(after[0]) :]:
+        filters = (("changed_before", before_ms), ("status", status.value))
+        after_id = after[1] if after is not None and after[0] == status else None
+        if len(found) == limit:
+            return found, (status, "")
+        page = store.page(ListRequest(CLEANUP_LIST, account_id, filters, after_id, limit - len(found)))
+        found += [row.id for (row,) in page.rows if isinstance(row, Session)]
+        if not page.is_last:
+            return found, (status, found[-1])
+    return found, None
+
+
+def jobs(store: Reader, *, keeps: Mapping[str, int | None]) -> list[Body]:
+    """Every recurring job, as it stands. keeps: how long each kind of row is kept, by its name."""
+    found = []
+    for kind in KINDS.values():
+        job = store.get(Key(Job, (kind.name,)))
+        found.append(job_body(kind.schedule, job if isinstance(job, Job) else None, keep_ms=keeps.get(kind.name)))
+    return found
 
 
 def events(

@@ -6,7 +6,7 @@ One port, three implementations: SQLite, PostgreSQL, and plain dicts (`holdfast.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 from holdfast.commands.rows import Count, Key, Members, Need, Row, Value
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
@@ -111,6 +111,10 @@ class Reader(Protocol):
 
     def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
+        ...
+
+    def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:
+        """Rows of an age search whose time is not after `until_ms`, in order, going on after one of them."""
         ...
 
     def service_clock(self) -> tuple[ServiceState, int]:

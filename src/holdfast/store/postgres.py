@@ -17,9 +17,9 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, SetSpec, Table, Value
-from holdfast.commands.view import Changes, View
+from holdfast.commands.view import Changes, Purge, View
 from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
@@ -141,6 +141,13 @@ class PostgresStore:
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
         found = self._read(sql.DUE_SESSIONS.format("%s"), (service_ms, wall_ms, limit))
         return [session_id for (session_id,) in found]
+
+    def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:
+        """Rows of an age search, the oldest first, going on after one of them."""
+        query = sql.oldest_rows(search, sql.POSTGRES, is_first=after is None)
+        start = () if after is None else (after.at_ms, *after.key.values)
+        found = self._read(query, (until_ms, *start, limit))
+        return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
 
     def service_clock(self) -> tuple[ServiceState, int]:
         """The service state and the wall clock as a reader sees them."""
@@ -303,11 +310,10 @@ class PostgresTransaction:
                 names = [*table.key, *[table.columns[position] for position in positions]]
                 values = [[getattr(row, name) for row in changed] for name in names]
                 self._run(_update_rows(table, positions), values)
-        for key in changes.deletes:
-            table = TABLES[key.row_type]
-            self._run(f"delete from {table.name} where {sql.where_key(table, sql.POSTGRES)}", key.values)
-        for purge in changes.purges:
-            self._run(f"delete from {TABLES[purge.row_type].name} where {purge.column} = %s", [purge.value])
+        for row_type, deleted in sql.by_row_type(changes.deletes).items():
+            self._run(_delete_rows(TABLES[row_type]), [list(column) for column in zip(*deleted, strict=True)])
+        for (row_type, column), purged in _purged(changes.purges).items():
+            self._run(f"delete from {TABLES[row_type].name} where {column} = any(%s)", [purged])
         if changes.emitted:
             events = numbered(changes.emitted, last_numbers=self._last_numbers, recorded_at_ms=recorded_at_ms)
             self._insert(TABLES[Event], events)
@@ -457,6 +463,20 @@ def _look_up_members(table: Table, spec: SetSpec) -> str:
         f"as wanted ({names}, position) cross join lateral (select {', '.join(table.key)} from {table.name} "
         f"where {equals} order by {spec.order} desc limit {spec.limit}) as member order by wanted.position"
     )
+
+
+@cache
+def _delete_rows(table: Table) -> str:
+    wanted = f"select * from unnest({_arrays(table, table.key)})"
+    return f"delete from {table.name} where ({', '.join(table.key)}) in ({wanted})"
+
+
+def _purged(purges: Sequence[Purge]) -> dict[tuple[type[Row], str], list[str]]:
+    """The values of purges by table and column, so that one statement does for all of a kind."""
+    grouped: dict[tuple[type[Row], str], list[str]] = {}
+    for purge in purges:
+        grouped.setdefault((purge.row_type, purge.column), []).append(purge.value)
+    return grouped
 
 
 @cache

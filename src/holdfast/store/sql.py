@@ -9,8 +9,8 @@ from itertools import compress, count
 from operator import is_not, itemgetter
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from holdfast.commands.lists import ListRequest, Operator
-from holdfast.commands.rows import TABLES, CountSpec, Row, SetSpec, Table, Value
+from holdfast.commands.lists import AgeSearch, ListRequest, Operator
+from holdfast.commands.rows import TABLES, CountSpec, Key, Row, SetSpec, Table, Value
 from holdfast.domain.events import Event, History
 from holdfast.store.port import EventPage
 
@@ -106,6 +106,14 @@ def insert_one(table: Table, dialect: Dialect) -> str:
     return f"insert into {table.name} ({columns(table)}) values ({places})"
 
 
+def by_row_type(keys: Sequence[Key]) -> dict[type[Row], list[tuple[Value, ...]]]:
+    """The values of keys by the type of their rows, each in order."""
+    grouped: dict[type[Row], list[tuple[Value, ...]]] = {}
+    for key in keys:
+        grouped.setdefault(key.row_type, []).append(key.values)
+    return {row_type: sorted(values) for row_type, values in grouped.items()}
+
+
 class PageQuery(NamedTuple):
     """A list's page and its total, as statements with their values."""
 
@@ -154,6 +162,19 @@ def split(tables: list[Table], values: Sequence[Any], make: Callable[[Table, Seq
         rows.append(make(table, values[start : start + len(table.columns)]))
         start += len(table.columns)
     return tuple(rows)
+
+
+@cache
+def oldest_rows(search: AgeSearch, dialect: Dialect, *, is_first: bool) -> str:
+    """Times and keys of rows by age: the latest time, the time and key to go on after, and the limit are bound."""
+    table = TABLES[search.row_type]
+    place = dialect.placeholder
+    order = ", ".join((search.at, *table.key))
+    absent = "".join(f" and {name} is null" for name in search.absent)
+    after = "" if is_first else f" and ({order}) > ({', '.join([place] * (1 + len(table.key)))})"
+    return (
+        f"select {order} from {table.name} where {search.at} <= {place}{absent}{after} order by {order} limit {place}"
+    )
 
 
 DUE_SESSIONS = """

@@ -15,7 +15,7 @@ from typing import Any
 
 import apsw
 
-from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Table, Value
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter
@@ -132,6 +132,14 @@ class SqliteReaders:
         with self._readers.connection() as connection:
             found = connection.execute(sql.DUE_SESSIONS.format("?"), (service_ms, wall_ms, limit))
             return [str(session_id) for (session_id,) in found]
+
+    def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:
+        """Rows of an age search, the oldest first, going on after one of them."""
+        query = sql.oldest_rows(search, sql.SQLITE, is_first=after is None)
+        start = () if after is None else (after.at_ms, *after.key.values)
+        with self._readers.connection() as connection:
+            found = connection.execute(query, (until_ms, *start, limit))
+            return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
 
     def service_clock(self) -> tuple[ServiceState, int]:
         """The service state and the wall clock as a reader sees them."""
@@ -286,9 +294,9 @@ class SqliteTransaction:
         for (row_type, positions), written in updates.items():
             table = TABLES[row_type]
             execute_many(_update(table, positions), map(sql.bound_values(table, positions), written))
-        for key in changes.deletes:
-            table = TABLES[key.row_type]
-            self._connection.execute(f"delete from {table.name} where {sql.where_key(table, sql.SQLITE)}", key.values)
+        for row_type, deleted in sql.by_row_type(changes.deletes).items():
+            table = TABLES[row_type]
+            execute_many(f"delete from {table.name} where {sql.where_key(table, sql.SQLITE)}", deleted)
         for purge in changes.purges:
             name = TABLES[purge.row_type].name
             self._connection.execute(f"delete from {name} where {purge.column} = ?", (purge.value,))

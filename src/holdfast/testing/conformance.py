@@ -18,7 +18,7 @@ import pytest
 
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey
-from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
+from holdfast.commands.lists import Aged, AgeSearch, Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.rows import (
     TABLES,
@@ -156,6 +156,12 @@ def session_row(session_id: str, **columns: Any) -> Session:
     """A session's row, whatever a rule might say of it."""
     row: Session = row_of(Session, text="x", number=0, truth=False, is_sparse=True)
     return row._replace(id=SessionId(session_id), account_id=AccountId("default"), **columns)
+
+
+def note(session_id: str, number: int) -> Checkpoint:
+    """A checkpoint's row."""
+    row: Checkpoint = row_of(Checkpoint, text="x", number=0, truth=False, is_sparse=True)
+    return row._replace(session_id=SessionId(session_id), number=number)
 
 
 def account(account_id: str, created_at_ms: int = 0) -> Account:
@@ -356,10 +362,6 @@ class StoreConformance:
         assert store.get(key_of(gone)) == gone
 
     def test_a_purge_deletes_what_belongs_to_a_parent_and_nothing_else(self, store: Store) -> None:
-        def note(session_id: str, number: int) -> Checkpoint:
-            row: Checkpoint = row_of(Checkpoint, text="x", number=0, truth=False, is_sparse=True)
-            return row._replace(session_id=SessionId(session_id), number=number)
-
         mine, others = [note("s1", 1), note("s1", 2)], [note("s2", 1)]
         write(store, changes(inserts=[*mine, *others]))
         write(store, changes(inserts=[note("s1", 3)], purges=[Purge(Checkpoint, "session_id", "s1")]))
@@ -616,6 +618,41 @@ class StoreConformance:
         assert store.due_sessions(service_ms=300, wall_ms=900, limit=10) == ["s0", "s2", "s5", "s1", "s6"]
         assert store.due_sessions(service_ms=300, wall_ms=900, limit=3) == ["s0", "s2", "s5"]
         assert store.due_sessions(service_ms=99, wall_ms=199, limit=10) == []
+
+    def test_old_rows_are_found_oldest_first_and_after_one_of_them(self, store: Store) -> None:
+        rows = [
+            session_row("s1", status_at_ms=300),
+            session_row("s2", status_at_ms=100),
+            session_row("s3", status_at_ms=301),
+            session_row("s4", status_at_ms=100, held_scope="x"),
+            session_row("s5", status_at_ms=100, archived_at_ms=7),
+            session_row("s0", status_at_ms=100)._replace(account_id=AccountId("another")),
+        ]
+        write(store, changes(inserts=rows))
+        search = AgeSearch(Session, "status_at_ms", absent=("held_scope", "archived_at_ms"))
+        found = store.oldest(search, until_ms=300, after=None, limit=10)
+        assert found == [Aged(100, session_key(SessionId(name))) for name in ("s0", "s2")] + [
+            Aged(300, session_key(SessionId("s1")))
+        ]
+        assert store.oldest(search, until_ms=300, after=None, limit=2) == found[:2]
+        assert store.oldest(search, until_ms=300, after=found[0], limit=10) == found[1:]
+        assert store.oldest(search, until_ms=99, after=None, limit=10) == []
+        archived = AgeSearch(Session, "archived_at_ms")
+        assert store.oldest(archived, until_ms=7, after=None, limit=9) == [Aged(7, session_key(SessionId("s5")))]
+        write(store, changes(emitted=[happened("a", "s1", "e1"), happened("a", "s1", "e2")]), recorded_at_ms=5)
+        (first, second) = store.oldest(AgeSearch(Event, "recorded_at_ms"), until_ms=5, after=None, limit=9)
+        assert (first, second) == (Aged(5, Key(Event, ("a", 1))), Aged(5, Key(Event, ("a", 2))))
+        assert store.oldest(AgeSearch(Event, "recorded_at_ms"), until_ms=5, after=first, limit=9) == [second]
+
+    def test_many_rows_of_several_tables_are_deleted_at_once(self, store: Store) -> None:
+        kept = [session_row("s0"), account("a0")]
+        gone = [*(session_row(f"s{number}") for number in range(1, 9)), *(account(f"a{number}") for number in (1, 2))]
+        notes = [note(f"s{number}", 1) for number in range(4)]
+        write(store, changes(inserts=[*kept, *gone, *notes]))
+        purges = [Purge(Checkpoint, "session_id", f"s{number}") for number in (1, 2, 7)]
+        write(store, changes(deletes=[key_of(row) for row in (*gone, session_row("absent"))], purges=purges))
+        assert [store.get(key_of(row)) for row in (*kept, *gone)] == [*kept, *[None] * len(gone)]
+        assert [store.get(key_of(row)) is None for row in notes] == [False, True, True, False]
 
     # Lists.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, cast
 
-from holdfast.commands.lists import ListPage, ListRequest
+from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Value, key_of
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
@@ -106,6 +106,17 @@ class DictStore:
                 due.append((row.wake_pending_at_ms, row.id))
         return [session_id for _, session_id in sorted(due)[:limit]]
 
+    def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:
+        """Rows of an age search, the oldest first, going on after one of them."""
+        rows = [
+            Aged(getattr(row, search.at), key_of(row))
+            for row in self.tables[search.row_type].values()
+            if getattr(row, search.at) is not None and all(getattr(row, name) is None for name in search.absent)
+        ]
+        found = sorted(_place(each) for each in rows if each.at_ms <= until_ms)
+        start = () if after is None else _place(after)
+        return [Aged(int(place[0]), Key(search.row_type, place[1:])) for place in found if place > start][:limit]
+
     def service_clock(self) -> tuple[ServiceState, int]:
         """The service state and the wall clock."""
         state = self.tables[ServiceState][(1,)]
@@ -176,6 +187,10 @@ class DictTransaction:
     def rollback(self) -> None:
         """Forget what was saved."""
         self._puts, self._deletes, self._last_numbers = [], [], {}
+
+
+def _place(aged: Aged) -> tuple[Any, ...]:
+    return (aged.at_ms, *aged.key.values)
 
 
 def _with_changes(stored: Row, before: Row, after: Row) -> Row:

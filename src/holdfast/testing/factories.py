@@ -8,7 +8,7 @@ from holdfast.commands.starts import ReportSession, StartSession
 from holdfast.commands.view import Idempotency
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
-from holdfast.domain.limits import MINUTE_MS, SECOND_MS
+from holdfast.domain.limits import DAY_MS, MINUTE_MS, SECOND_MS
 from holdfast.domain.policy import OnLapse, PolicyRequest
 from holdfast.domain.session import EndReason
 
@@ -59,7 +59,7 @@ def entropy(seed: int) -> bytes:
 def idempotency(key: str, command: Command, *, by: Actor) -> Idempotency:
     """By what a repeat of this command under this key is recognised."""
     where = f"{by.account_id}\0{type(command).__name__}\0{key}"
-    return Idempotency(_sha256(where), _sha256(repr(command)))
+    return Idempotency(_sha256(where), _sha256(repr(command)), DAY_MS)
 
 
 def envelope(

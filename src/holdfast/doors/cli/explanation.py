@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Sequence
 
-from holdfast.domain.actor import SWEEPER_KEY
+from holdfast.domain.actor import JOB_RUNNER_KEY, SWEEPER_KEY
 from holdfast.domain.events import Rule
 from holdfast.domain.limits import ABANDON_AFTER_MS
 from holdfast.doors.cli import fields, terminal
@@ -23,6 +23,7 @@ SENTENCES: dict[Rule, Callable[[Document], str]] = {
     Rule.BEAT_AFTER_LAPSE: lambda _: "a beat came after its lease had lapsed, and nobody had taken its place",
     Rule.SUPERSEDED: lambda _: "another session was started in its place",
     Rule.TAKEN_OVER: lambda event: f"it was taken over{_successor(event)}",
+    Rule.RETENTION_PASSED: lambda _: "it was kept for as long as the settings say",
 }
 """What each rule means. A test holds it complete."""
 
@@ -94,7 +95,7 @@ def _type_words(event: Document) -> str:
 
 
 def _is_times(event: Document) -> bool:
-    return fields.text(event, "actor") == SWEEPER_KEY
+    return fields.text(event, "actor") in (SWEEPER_KEY, JOB_RUNNER_KEY)
 
 
 def _data(event: Document) -> Document:

@@ -41,6 +41,8 @@ VERBS = {
     "stop": "sessions:stop_command",
     "takeover": "sessions:takeover_command",
     "archive": "sessions:archive_command",
+    "jobs": "upkeep:jobs_command",
+    "cleanup": "upkeep:cleanup_command",
     "keys": "keys:keys_command",
     "accounts": "accounts:accounts_command",
     "audit": "audit:audit_command",

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -141,12 +141,13 @@ class HttpApp:
         else:
             actor = await self._actor(headers, route, standings, correlation_id=correlation_id)
         raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if route.scope is not None else b""
+        keep_ms = self._core.idempotency_keep_ms
         if len(raw) <= DECODED_AT_ONCE_BYTES_MAX:
-            body, idempotency = _decoded(route, raw, headers, actor, scope)
+            body, idempotency = _decoded(route, raw, headers, actor, scope, keep_ms=keep_ms)
         else:
             loop = asyncio.get_running_loop()
-            decoded = loop.run_in_executor(self._decoder, _decoded, route, raw, headers, actor, scope)
-            body, idempotency = await decoded
+            decode = partial(_decoded, route, raw, headers, actor, scope, keep_ms=keep_ms)
+            body, idempotency = await loop.run_in_executor(self._decoder, decode)
         call = Call(
             core=self._core,
             actor=actor,
@@ -348,11 +349,15 @@ def _require_local(headers: Headers) -> None:
         raise HttpProblem(403, "not_local", "Without keys, only this machine itself is served.")
 
 
-def _decoded(route: Route, raw: bytes, headers: Headers, actor: Actor, scope: Scope) -> tuple[Any, Idempotency | None]:
+def _decoded(
+    route: Route, raw: bytes, headers: Headers, actor: Actor, scope: Scope, *, keep_ms: int | None
+) -> tuple[Any, Idempotency | None]:
     """A body as its route's record, and by what its repetition is recognised. Raises: whatever is wrong with it."""
     body = _body(route, raw, headers)
     key = headers.get(b"idempotency-key")
-    return body, None if key is None or not route.is_mutating else _idempotency(key, actor, scope, raw)
+    if key is None or not route.is_mutating:
+        return body, None
+    return body, _idempotency(key, actor, scope, raw, keep_ms=keep_ms)
 
 
 def _body(route: Route, raw: bytes, headers: Headers) -> Any:
@@ -409,7 +414,7 @@ def _typed(text: str, kind: Any) -> object:
     return text
 
 
-def _idempotency(key: bytes, actor: Actor, scope: Scope, raw: bytes) -> Idempotency:
+def _idempotency(key: bytes, actor: Actor, scope: Scope, raw: bytes, *, keep_ms: int | None) -> Idempotency:
     """By what a repeated request is recognised. Raises: Refusal."""
     if _IDEMPOTENCY_KEY.fullmatch(key) is None:
         raise Refusal(
@@ -421,4 +426,4 @@ def _idempotency(key: bytes, actor: Actor, scope: Scope, raw: bytes) -> Idempote
     where = b"\0".join((whose.encode(), scope["method"].encode(), scope["raw_path"], key))
     canonical = rfc8785.dumps(json.loads(raw)) if raw else b""
     said = hashlib.sha256(canonical + b"\0" + scope["query_string"])
-    return Idempotency(hashlib.sha256(where).hexdigest(), said.hexdigest())
+    return Idempotency(hashlib.sha256(where).hexdigest(), said.hexdigest(), keep_ms)

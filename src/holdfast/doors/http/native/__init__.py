@@ -1,6 +1,6 @@
 """The native API, `/v1`, and the health checks: every route, its body, and the command or query it means."""
 
-from holdfast.doors.http.native import accounts, audit, events, fleet, health, history, keys, lifecycle, starts
+from holdfast.doors.http.native import accounts, audit, events, fleet, health, history, keys, lifecycle, starts, upkeep
 
 ROUTES = [
     *health.ROUTES,
@@ -12,4 +12,5 @@ ROUTES = [
     *keys.ROUTES,
     *accounts.ROUTES,
     *audit.ROUTES,
+    *upkeep.ROUTES,
 ]

@@ -1,5 +1,7 @@
 """Routes that tell of sessions: lists, one of them, what it left, and why it is in its state."""
 
+from enum import StrEnum
+
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import SessionId
@@ -10,6 +12,13 @@ from holdfast.doors.http.native.fields import Id, Name, Time, times_ms
 from holdfast.doors.http.native.paging import ListQuery, list_request, page_body
 from holdfast.doors.http.routing import Route
 from holdfast.engine import queries
+
+
+class Fields(StrEnum):
+    """How much of each session a list shows; a summary leaves out `meta` and `error_details`, which may be long."""
+
+    ALL = "all"
+    SUMMARY = "summary"
 
 
 class SessionsQuery(ListQuery):
@@ -31,6 +40,7 @@ class SessionsQuery(ListQuery):
     group_id: Id | None = None
     parent_id: Id | None = None
     q: Name | None = None
+    fields: Fields | None = None
 
 
 _TIMES = ("heartbeat_before", "heartbeat_after", "started_before", "started_after")
@@ -38,7 +48,7 @@ _PLAIN = ("venture", "repo", "track", "project_id", "machine_id", "agent", "scop
 
 
 async def list_sessions(call: Call) -> Answer:
-    """Sessions, newest first."""
+    """Sessions, newest first; `fields=summary` leaves out `meta` and `error_details`."""
     query: SessionsQuery = call.query
     filters = {name: getattr(query, name) for name in _PLAIN}
     filters |= times_ms(**{name: getattr(query, name) for name in _TIMES})
@@ -49,7 +59,8 @@ async def list_sessions(call: Call) -> Answer:
         message = "cannot be told together with liveness, which is computed for a page at a time"
         raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("include_total", message),))
     request = list_request(queries.SESSION_LIST, call.actor.account_id, query, filters, bound_to=bound_to)
-    page = await call.core.read(queries.sessions, request, alive=query.liveness)
+    is_summary = query.fields == Fields.SUMMARY
+    page = await call.core.read(queries.sessions, request, alive=query.liveness, is_summary=is_summary)
     return Answer(200, page_body(page, request, bound_to=bound_to))
 
 

@@ -1,0 +1,89 @@
+"""Routes for whoever runs the service: recurring jobs, and cleaning up."""
+
+from typing import Annotated
+
+import msgspec
+
+from holdfast.commands.cleanup import TERMINAL_STATUSES, CleanUp
+from holdfast.domain.actor import KeyScope
+from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
+from holdfast.domain.limits import DAY_MS
+from holdfast.domain.session import Status
+from holdfast.doors.http.call import Answer, Call, answered
+from holdfast.doors.http.native.fields import Record
+from holdfast.doors.http.native.paging import Cursor, decoded, encoded
+from holdfast.doors.http.routing import Route
+from holdfast.engine import queries
+
+OLDER_THAN_DAYS_DEFAULT = 30
+OLDER_THAN_DAYS_MAX = 36_500
+
+CLEANUP_SESSIONS_MAX = 200
+"""Sessions that one request looks at: one transaction, for which beats wait. `next_cursor` goes on."""
+
+
+class CleanupBody(Record):
+    """`POST /v1/cleanup`."""
+
+    dry_run: bool = False
+    older_than_days: Annotated[int, msgspec.Meta(ge=1, le=OLDER_THAN_DAYS_MAX)] = OLDER_THAN_DAYS_DEFAULT
+    statuses: Annotated[list[Status], msgspec.Meta(min_length=1, max_length=len(Status))] | None = None
+    include_unread: bool = False
+    cursor: Cursor | None = None
+
+
+async def clean_up(call: Call) -> Answer:
+    """Delete finished sessions that are old enough, a part at a time; go on with `cursor` until there is none."""
+    body: CleanupBody = call.body
+    statuses = _statuses(body)
+    older_than_ms = body.older_than_days * DAY_MS
+    session_ids, after = await call.core.read(
+        queries.cleanup_candidates,
+        call.actor.account_id,
+        statuses=statuses,
+        older_than_ms=older_than_ms,
+        after=None if body.cursor is None else _after(body.cursor, statuses),
+        limit=CLEANUP_SESSIONS_MAX,
+    )
+    command = CleanUp(
+        tuple(session_ids),
+        statuses,
+        older_than_ms,
+        is_dry_run=body.dry_run,
+        with_unread=body.include_unread,
+        next_cursor=None if after is None else encoded(list(after)),
+    )
+    return answered(await call.execute(command, weight=max(1, len(session_ids))))
+
+
+def _statuses(body: CleanupBody) -> tuple[Status, ...]:
+    """The statuses that are meant, each once. Raises: validation_failed where one is not terminal."""
+    given = TERMINAL_STATUSES if body.statuses is None else body.statuses
+    errors = tuple(
+        FieldError(f"statuses[{place}]", f"must be one of {', '.join(TERMINAL_STATUSES)}")
+        for place, status in enumerate(given)
+        if status not in TERMINAL_STATUSES
+    )
+    if errors:
+        raise Refusal(Code.VALIDATION_FAILED, errors=errors)
+    return tuple(status for status in TERMINAL_STATUSES if status in given)
+
+
+def _after(cursor: str, statuses: tuple[Status, ...]) -> tuple[Status, str]:
+    """Where a cursor stands. Raises: cursor_invalid."""
+    status, session_id = decoded(cursor, length=2)
+    if status not in statuses or not isinstance(session_id, str):
+        raise Refusal(Code.CURSOR_INVALID, ways_out=(WayOut(Action.REPEAT_FROM_START),))
+    return Status(str(status)), session_id
+
+
+async def list_jobs(call: Call) -> Answer:
+    """Recurring jobs: what they did last, what failed, and when they run next."""
+    jobs = await call.core.read(queries.jobs, keeps=call.core.keeps)
+    return Answer(200, {"items": jobs, "next_cursor": None})
+
+
+ROUTES = [
+    Route("POST", "/v1/cleanup", clean_up, KeyScope.OPERATOR, body=CleanupBody, is_mutating=True),
+    Route("GET", "/v1/jobs", list_jobs, KeyScope.OPERATOR),
+]
