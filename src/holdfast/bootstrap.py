@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import logging
 import os
 import signal
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from holdfast import __version__
 from holdfast.client.credentials import CredentialsInvalid, save_key
@@ -21,14 +20,13 @@ from holdfast.commands.command import Command, Envelope
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.retention import KINDS, Kind
 from holdfast.commands.view import Reply
-from holdfast.config import LogFormat, Settings, WriterKind, is_loopback, sqlite_path, without_password
+from holdfast.config import Settings, WriterKind, is_loopback, sqlite_path, without_password
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, KeyId, Mint
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.domain.limits import SECOND_MS
 from holdfast.domain.rate_limits import RateLimits
-from holdfast.domain.times import rfc3339
 from holdfast.doors.http.app import HttpApp
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
 from holdfast.doors.http.tls import TlsFiles, TlsUnusable
@@ -41,9 +39,13 @@ from holdfast.engine.process import ProcessEngine, Writer, ask, die_with_server,
 from holdfast.engine.sweeper import Sweeper
 from holdfast.engine.thread import ThreadEngine
 from holdfast.engine.upkeep import Upkeep
+from holdfast.logs import log_to
 from holdfast.store.clock import MachineClock
 from holdfast.store.port import Reader, SchemaMismatch, Store, StoreInUse, StoreUnavailable
 from holdfast.supervision import READY, STOPPING, WELL, Supervisor
+
+if TYPE_CHECKING:
+    from holdfast.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,10 @@ GARBAGE_THRESHOLDS = (50_000, 20, 100)
 cycle behind, and with the usual 700 the event loop spends an eighth of its time on looking for some."""
 
 FIRST_START = Actor(DEFAULT_ACCOUNT, KeyId("key_first_start"), KeyScope.ADMIN)
+
+
+class CannotTrace(Exception):
+    """Traces are wanted, and what makes them is missing; the message says what to do."""
 
 
 class Parts(NamedTuple):
@@ -84,14 +90,15 @@ class CannotOpen(Exception):
 
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit status: 0, or 1 with a line that says why."""
-    _log_to_stderr(settings)
+    secrets = [] if settings.bootstrap_key is None else [settings.bootstrap_key]
+    log_to(sys.stderr, log_format=settings.log_format, log_level=settings.log_level, secrets=secrets)
     try:
         base = open_base(settings)
     except CannotOpen as error:
         return _failed(f"{error}")
     try:
         return _serve(settings, base)
-    except (PortTaken, AddressUnusable, ApplicationNotStarted, TlsUnusable) as error:
+    except (PortTaken, AddressUnusable, ApplicationNotStarted, TlsUnusable, CannotTrace) as error:
         return _failed(f"{error}")
     finally:
         base.close()
@@ -211,7 +218,10 @@ def _end_process(status: int) -> NoReturn:
 
 
 def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], None]) -> Parts:
-    """Wire a server; it listens, and works once it runs. Raises: PortTaken, AddressUnusable, TlsUnusable."""
+    """Wire a server; it listens, and works once it runs.
+
+    Raises: PortTaken, AddressUnusable, TlsUnusable, CannotTrace.
+    """
 
     def on_fatal() -> None:
         # What the disk holds is no longer known; whoever supervises the server has to start it anew.
@@ -244,16 +254,28 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         job_runner.start()
         supervisor.tell(READY)
         upkeep.start()
+        core.request_log.start()
 
     async def on_stop() -> None:
         upkeep.stop()
         # Not on the event loop, which the last pass may be waiting for.
         await asyncio.to_thread(job_runner.stop)
         await asyncio.to_thread(sweeper.stop)
+        await core.request_log.stop()
         await engine.stop()
         core.close()
+        if traces is not None:
+            traces.stop()
 
-    app = HttpApp(core, on_start=on_start, on_stop=on_stop, local_hosts_only=settings.no_auth)
+    app = HttpApp(
+        core,
+        on_start=on_start,
+        on_stop=on_stop,
+        local_hosts_only=settings.no_auth,
+        is_local=is_loopback(settings.host) and not settings.trusted_proxies,
+    )
+    traces = None if settings.otel_endpoint is None else _traces(settings.otel_endpoint)
+    engine.tracer = traces
     supervisor = Supervisor(os.environ)
 
     async def on_well() -> None:
@@ -261,7 +283,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
             supervisor.tell(WELL)
 
     server = build_server(
-        app,
+        app if traces is None else traces.traced(app),
         host=settings.host,
         port=settings.port,
         tls=_tls_files(settings),
@@ -274,6 +296,8 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     core.is_leaving = lambda: server.should_exit
     core.idempotency_keep_ms = settings.idempotency_ttl_seconds * SECOND_MS or None
     core.keeps = keeps
+    core.sweeper = sweeper
+    core.meters.wire_refusals = lambda: server.wire.refused
     return Parts(server, engine)
 
 
@@ -311,6 +335,16 @@ def _collect_garbage_rarely() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
+def _traces(endpoint: str) -> "Telemetry":
+    """Traces, whose packages are not even imported where nobody wants any. Raises: CannotTrace."""
+    from holdfast.telemetry import TelemetryMissing, exporting_to
+
+    try:
+        return exporting_to(endpoint)
+    except TelemetryMissing as error:
+        raise CannotTrace(str(error)) from error
+
+
 def _execute(base: Base, command: Command) -> Reply:
     """Carry out a command before the engine runs. Raises: Refusal."""
     outcome = base.carry_out(Envelope(command, FIRST_START, os.urandom(ENTROPY_BYTES), "first-start"))
@@ -344,36 +378,6 @@ def _first_key(base: Base, url: str) -> list[str]:
     except (OSError, CredentialsInvalid) as error:
         lines.append(f"       It could not be kept for the command line ({error}): set HOLDFAST_KEY to it.")
     return [*lines, "Next:  ./holdfast run -- sleep 600      and in another terminal: ./holdfast ps"]
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if settings.log_format == LogFormat.JSON else _TextFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.value.upper())
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # Its start and stop are told by ours.
-
-
-class _TextFormatter(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return rfc3339(int(record.created * 1_000))
-
-
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "at": record.created,
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
 
 
 def _failed(why: str) -> int:

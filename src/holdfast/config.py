@@ -111,6 +111,7 @@ class Settings:
     trusted_proxies: who may say for whom it asks, by X-Forwarded-For and X-Forwarded-Proto.
     cors_origins: pages of these origins may read what is answered; exact, in the form that browsers send.
     hsts_seconds: how long browsers are to insist on HTTPS; 0: they are not told to.
+    otel_endpoint: where traces are sent, by OTLP over HTTP; None: there are none.
     """
 
     host: str
@@ -134,8 +135,10 @@ class Settings:
     idempotency_ttl_seconds: int
     event_retention_days: int
     audit_retention_days: int
+    request_log_retention_days: int
     session_archive_days: int
     session_delete_days: int
+    otel_endpoint: str | None
 
 
 class Loaded(NamedTuple):
@@ -182,7 +185,7 @@ class Setting:
     read: Callable[[str, Context], Any]
     default: Given = None
     empty: Any = None
-    find_default: Callable[[Context], str] | None = None
+    find_default: Callable[[Context], str | None] | None = None
     flag: str | None = None
     is_secret: bool = False
     shown: Callable[[str], str] | None = None
@@ -262,7 +265,7 @@ def shown_values(settings: Settings) -> dict[str, Given]:
         elif isinstance(value, tuple | Path):
             shown[setting.name] = ", ".join(map(str, value)) or None if isinstance(value, tuple) else str(value)
         else:
-            shown[setting.name] = setting.shown(value) if setting.shown else value
+            shown[setting.name] = setting.shown(value) if setting.shown and value is not None else value
     return shown
 
 
@@ -372,9 +375,9 @@ def _reason(exc: Exception) -> str:
 def _value(setting: Setting, found: _Found | None, context: Context, errors: list[SettingError]) -> Any:
     if found is None:
         default = setting.find_default(context) if setting.find_default else setting.default
-        return setting.empty if default is None else setting.read(_text(default), context)
+        found = _Found(setting.variable, "default", default)
     try:
-        return setting.read(_text(found.value), context)
+        return setting.empty if found.value is None else setting.read(_text(found.value), context)
     except ValueError as exc:
         errors.append(SettingError(found.name, found.source, str(exc)))
         return None
@@ -567,6 +570,17 @@ def _read_database_url(text: str, context: Context) -> str:
     return f"sqlite:///{context.working_directory.absolute() / path}"
 
 
+def _read_otel_endpoint(text: str, _: Context) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text.strip()):
+        raise ValueError("must look like http://localhost:4318")
+    return text.strip()
+
+
+def _default_otel_endpoint(context: Context) -> str | None:
+    """What other programs on this machine send their traces to."""
+    return context.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
+
+
 def _default_database_url(context: Context) -> str:
     return f"sqlite:///{data_directory(context.environ)}/holdfast.db"
 
@@ -618,7 +632,15 @@ SETTINGS = (
     Setting("idempotency_ttl_seconds", "how long an answer is given again under its key", _read_ttl, default=86_400),
     Setting("event_retention_days", "days until events are deleted; 0 keeps them", _read_days, default=90),
     Setting("audit_retention_days", "days until audit records are deleted; 0 keeps them", _read_days, default=365),
+    Setting("request_log_retention_days", "days until requests are deleted; 0 keeps them", _read_days, default=7),
     Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
     Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
+    Setting(
+        "otel_endpoint",
+        "where traces are sent by OTLP; default: OTEL_EXPORTER_OTLP_ENDPOINT",
+        _read_otel_endpoint,
+        find_default=_default_otel_endpoint,
+        shown=without_password,
+    ),
 )
 """Everything that can be set."""

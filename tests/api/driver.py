@@ -107,6 +107,7 @@ class Server:
         *,
         trusts_everybody: bool = False,
         opens_accounts: bool = True,
+        is_local: bool = False,
         limits: QueueLimits = LIMITS,
         rate_limits: RateLimits = UNLIMITED,
     ) -> None:
@@ -125,7 +126,13 @@ class Server:
             monotonic=lambda: clock.now_ms() / 1_000,
         )
         self.upkeep = Upkeep(self.core)
-        self.app = HttpApp(self.core, on_start=self._start, on_stop=self._stop, local_hosts_only=trusts_everybody)
+        self.app = HttpApp(
+            self.core,
+            on_start=self._start,
+            on_stop=self._stop,
+            local_hosts_only=trusts_everybody,
+            is_local=trusts_everybody or is_local,
+        )
         self.loop = asyncio.new_event_loop()
 
     async def _start(self) -> None:
@@ -154,6 +161,7 @@ class Server:
 
         life = self.loop.create_task(self.app({"type": "lifespan"}, receive, send))
         self.loop.run_until_complete(ready.wait())
+        self.loop.run_until_complete(self.core.request_log.hear_clock())
         try:
             yield self
         finally:
@@ -208,6 +216,10 @@ class Server:
         start, *parts = sent
         headers = {name.decode(): value.decode() for name, value in start["headers"]}
         return Response(start["status"], headers, b"".join(part["body"] for part in parts))
+
+    def flush_log(self) -> None:
+        """Have the request log written, which no test waits a second for."""
+        self.loop.run_until_complete(self.core.request_log.flush())
 
     def serve(self, for_ms: int) -> None:
         """Let time pass while a server runs; nobody sweeps."""

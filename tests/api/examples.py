@@ -28,6 +28,7 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/health"): Example(),
     ("GET", "/health/live"): Example(),
     ("GET", "/health/ready"): Example(),
+    ("GET", "/health/detail"): Example(),
     ("POST", "/v1/sessions"): Example({"agent": "claude", "scope": "example"}),
     ("POST", "/v1/sessions/report"): Example(
         {
@@ -73,6 +74,9 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/audit"): Example(query="limit=3"),
     ("POST", "/v1/cleanup"): Example({"older_than_days": 7, "statuses": ["ended"]}),
     ("GET", "/v1/jobs"): Example(),
+    ("GET", "/v1/requests"): Example(query="limit=3"),
+    ("GET", "/v1/requests/counts"): Example(),
+    ("GET", "/metrics"): Example(),
 }
 
 ALL: Final[Sequence[Route]] = ROUTES

@@ -191,5 +191,9 @@ def test_what_is_live_is_not_stored_by_caches(account: Account) -> None:
         assert response.headers["content-type"] == expected, route
 
 
-STREAMED = {"stream": "text/event-stream", "export": "application/jsonl"}
-"""By the end of its path: what a route gives that is sent as it comes."""
+STREAMED = {
+    "stream": "text/event-stream",
+    "export": "application/jsonl",
+    "metrics": "text/plain; version=0.0.4; charset=utf-8",
+}
+"""By the end of its path: what a route gives that is no JSON document."""

@@ -55,8 +55,10 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         idempotency_ttl_seconds=86_400,
         event_retention_days=90,
         audit_retention_days=365,
+        request_log_retention_days=7,
         session_archive_days=30,
         session_delete_days=30,
+        otel_endpoint=None,
     )
     assert set(loaded.sources.values()) == {"default"}
 

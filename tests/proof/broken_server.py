@@ -66,8 +66,8 @@ def forget_keys() -> None:
     reply_late()
     run_batch = _process.run_batch
 
-    def run_batch_without_keys(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
-        return run_batch(store, [envelope._replace(idempotency=None) for envelope in envelopes], mint=mint)
+    def run_batch_without_keys(store: Store, envelopes: Sequence[Envelope], *, mint: Mint, **more: Any) -> Any:
+        return run_batch(store, [envelope._replace(idempotency=None) for envelope in envelopes], mint=mint, **more)
 
     _process.run_batch = run_batch_without_keys
 
@@ -95,8 +95,8 @@ def reply_late() -> None:
     """No bug: between a commit and its answers there is time to die."""
     run_batch = _process.run_batch
 
-    def run_batch_slowly(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> Any:
-        outcomes = run_batch(store, envelopes, mint=mint)
+    def run_batch_slowly(store: Store, envelopes: Sequence[Envelope], *, mint: Mint, **more: Any) -> Any:
+        outcomes = run_batch(store, envelopes, mint=mint, **more)
         time.sleep(LATE_SECONDS)
         return outcomes
 

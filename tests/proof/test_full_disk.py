@@ -37,7 +37,7 @@ from tests.support.stores import dump, rows_of
 T = TypeVar("T")
 
 HOLDERS = 6
-SMALL_DISK = "8m"
+SMALL_DISK = "64m"
 ACKS_BETWEEN = 30
 
 
@@ -116,6 +116,9 @@ def test_a_server_whose_disk_is_full_refuses_and_heals(serve: Serve, small_disk:
         _fill(ballast)
         eventually(lambda: ledger.postponed["storage_full"] > HOLDERS)
         assert client.get("/v1/sessions").status == 200
+        # Not at once: the smallest write may still fit into what the file has already.
+        eventually(lambda: client.get("/health/ready").status == 503)
+        eventually(lambda: client.get("/health/detail").body["store"]["write_error"] == "storage_full")
         ballast.unlink()
         acks = ledger.acks
         eventually(lambda: ledger.acks > acks + ACKS_BETWEEN)

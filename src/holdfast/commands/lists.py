@@ -14,6 +14,7 @@ class Operator(StrEnum):
     BEFORE = "<"
     FROM = ">="
     CONTAINS = "contains"
+    PRESENT = "is not null"
 
 
 class Filter(NamedTuple):

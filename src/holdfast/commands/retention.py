@@ -20,6 +20,7 @@ from holdfast.domain.events import Event, Rule
 from holdfast.domain.jobs import Job, Schedule
 from holdfast.domain.lifecycle import Changed
 from holdfast.domain.limits import DAY_MS, HOUR_MS, SECOND_MS
+from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.retention import is_past
 from holdfast.domain.scope import Scope, unused
 from holdfast.domain.session import Session
@@ -183,6 +184,8 @@ def _past(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> I
 
 FINISHED = AgeSearch(Session, "status_at_ms", absent=("held_scope", "archived_at_ms"))
 ARCHIVED = AgeSearch(Session, "archived_at_ms")
+REQUESTS = AgeSearch(RequestRecord, "at_ms")
+COUNTS = AgeSearch(RequestCount, "minute_at_ms")
 EXPIRING = AgeSearch(IdempotencyRecord, "expires_at_ms")
 
 KINDS: Final = {
@@ -192,6 +195,8 @@ KINDS: Final = {
         Kind("session_archive", FINISHED, "session_archive_days", DAY_MS, DAY_MS, archive_sessions, SESSIONS_PER_STEP),
         Kind("session_delete", ARCHIVED, "session_delete_days", DAY_MS, DAY_MS, delete_sessions, SESSIONS_PER_STEP),
         Kind("event", AgeSearch(Event, "recorded_at_ms"), "event_retention_days", DAY_MS, DAY_MS, delete_events),
+        Kind("request_log", REQUESTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
+        Kind("request_count", COUNTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("audit", AgeSearch(AuditRecord, "at_ms"), "audit_retention_days", DAY_MS, DAY_MS, delete_audit),
     )
 }

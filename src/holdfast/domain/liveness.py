@@ -14,6 +14,16 @@ class Liveness(StrEnum):
     LAPSED = "lapsed"
 
 
+WITHOUT_LEASE = {
+    Status.PARKED: Liveness.LIVE,
+    Status.STALLED: Liveness.LAPSED,
+    Status.FAILED: Liveness.LAPSED,
+    Status.ABANDONED: Liveness.LAPSED,
+    Status.ENDED: None,
+}
+"""How alive a session is where no lease is running: its status says it."""
+
+
 def liveness(session: Session, *, now: Moment) -> Liveness | None:
     """How alive a session is; None once it has ended.
 
@@ -24,9 +34,7 @@ def liveness(session: Session, *, now: Moment) -> Liveness | None:
         if now.service_ms >= session.due_ms:
             return Liveness.LAPSED
         return Liveness.LATE if is_late(session, now=now) else Liveness.LIVE
-    if session.status == Status.PARKED:
-        return Liveness.LIVE
-    return None if session.status == Status.ENDED else Liveness.LAPSED
+    return WITHOUT_LEASE[session.status]
 
 
 def is_late(session: Session, *, now: Moment) -> bool:

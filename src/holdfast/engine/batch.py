@@ -5,6 +5,7 @@ A plain synchronous function. The writer thread, the embedded command line and t
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 
 from holdfast.commands.command import Envelope
@@ -15,6 +16,7 @@ from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import Mint
 from holdfast.domain.retention import is_past
 from holdfast.domain.service_time import Moment, is_tick_due, moment, tick
+from holdfast.engine.meters import BatchMeter
 from holdfast.store.port import CommitUnknown, Conflict, Store, StoreFull, StoreUnavailable, Transaction
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,9 @@ class _Unsettled(Exception):
     """The rows that a batch needs kept leading to others while they were being locked."""
 
 
-def run_batch(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list[Outcome]:
+def run_batch(
+    store: Store, envelopes: Sequence[Envelope], *, mint: Mint, meter: BatchMeter | None = None
+) -> list[Outcome]:
     """Carry out a batch and answer each of its commands, in order; on return, what was kept is durable.
 
     A refusal or a bug in one command discards that command's changes only. A conflict with another writer makes the
@@ -43,14 +47,14 @@ def run_batch(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> lis
     Raises: CommitUnknown with is_fatal where the store must not be written to any more.
     """
     try:
-        return _attempt(store, envelopes, mint=mint)
+        return _attempt(store, envelopes, mint=mint, meter=meter)
     except (Conflict, _Unsettled):
         if len(envelopes) <= 1:
-            return [_alone(store, envelope, mint=mint) for envelope in envelopes]
-        return [run_batch(store, [envelope], mint=mint)[0] for envelope in envelopes]
+            return [_alone(store, envelope, mint=mint, meter=meter) for envelope in envelopes]
+        return [run_batch(store, [envelope], mint=mint, meter=meter)[0] for envelope in envelopes]
     except StoreFull:
         if len(envelopes) > 1:
-            return [run_batch(store, [envelope], mint=mint)[0] for envelope in envelopes]
+            return [run_batch(store, [envelope], mint=mint, meter=meter)[0] for envelope in envelopes]
         return [_storage_full() for _ in envelopes]
     except StoreUnavailable:
         return [_unavailable() for _ in envelopes]
@@ -62,7 +66,7 @@ def run_batch(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> lis
         # A bug in loading or saving; the transaction was rolled back. Whoever did not cause it gets its answer.
         log.exception("batch_failed commands=%d", len(envelopes))
         if len(envelopes) > 1:
-            return [run_batch(store, [envelope], mint=mint)[0] for envelope in envelopes]
+            return [run_batch(store, [envelope], mint=mint, meter=meter)[0] for envelope in envelopes]
         return [Refusal(Code.INTERNAL) for _ in envelopes]
 
 
@@ -71,10 +75,10 @@ def outcome_unknown() -> Refusal:
     return Refusal(Code.OUTCOME_UNKNOWN, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
 
 
-def _alone(store: Store, envelope: Envelope, *, mint: Mint) -> Outcome:
+def _alone(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | None) -> Outcome:
     for _ in range(ALONE_TRIES_MAX):
         try:
-            return _attempt(store, [envelope], mint=mint)[0]
+            return _attempt(store, [envelope], mint=mint, meter=meter)[0]
         except (Conflict, _Unsettled):
             continue
         except StoreFull:
@@ -88,7 +92,7 @@ def _alone(store: Store, envelope: Envelope, *, mint: Mint) -> Outcome:
     return Refusal(Code.BUSY, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
 
 
-def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list[Outcome]:
+def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint, meter: BatchMeter | None) -> list[Outcome]:
     """One try at the batch as a whole.
 
     Where a command finds that it needs a row that was not named, a store that locks everything loads it there and then.
@@ -112,7 +116,7 @@ def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list
             _read_clock(transaction, view)
             outcomes, missing = _decide_all(envelopes, view)
             if not missing:
-                _finish(transaction, view)
+                _finish(transaction, view, meter)
                 return outcomes
         except BaseException:
             transaction.rollback()
@@ -122,7 +126,7 @@ def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint) -> list
     raise _Unsettled
 
 
-def _finish(transaction: Transaction, view: View) -> None:
+def _finish(transaction: Transaction, view: View, meter: BatchMeter | None) -> None:
     changes = view.changes()
     if AuditRecord in map(type, changes.inserts):
         _chain(changes.inserts, transaction, view)
@@ -130,8 +134,12 @@ def _finish(transaction: Transaction, view: View) -> None:
     if not changes:
         transaction.rollback()
         return
-    transaction.save(changes, recorded_at_ms=view.now.wall_ms)
+    recorded_at_ms = view.now.wall_ms
+    transaction.save(changes, recorded_at_ms=recorded_at_ms)
+    began = time.perf_counter()
     transaction.commit()
+    if meter is not None:
+        meter.committed(changes, recorded_at_ms=recorded_at_ms, seconds=time.perf_counter() - began)
 
 
 def _chain(inserts: Sequence[Row], transaction: Transaction, view: View) -> None:

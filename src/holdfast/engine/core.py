@@ -24,7 +24,11 @@ from holdfast.engine import queries
 from holdfast.engine.administration import has_account
 from holdfast.engine.driver import Engine
 from holdfast.engine.event_hub import FOLLOWER_LIMITS, EventHub, FollowerLimits
+from holdfast.engine.meters import DoorMeters
 from holdfast.engine.rate_limiter import RateLimiter
+from holdfast.engine.request_log import RequestLog
+from holdfast.engine.session_counts import SessionCounts
+from holdfast.engine.sweeper import Sweeper
 from holdfast.store.pool import READERS_MAX
 from holdfast.store.port import EventPage, Reader, StoreUnavailable
 
@@ -91,6 +95,7 @@ class Core:
     server sets it.
     idempotency_keep_ms: for how long an answer is given again. keeps: how long each kind of row is kept, by its name.
     Whoever wires a server sets them; None: for ever.
+    sweeper: the one of this node, whoever wires a server sets it; None where none runs here.
     """
 
     def __init__(
@@ -122,6 +127,11 @@ class Core:
         self._accounts_known: dict[AccountId, float] = {}
         self._used_at_ms: dict[KeyId, int] = {}
         self.limiter = RateLimiter(rate_limits, is_shared=shares_limits, now=monotonic)
+        self.meters = DoorMeters()
+        self.request_log = RequestLog(store, engine)
+        self.session_counts = SessionCounts(store)
+        self.sweeper: Sweeper | None = None
+        self.started_at = time.monotonic()
         self.is_leaving: Callable[[], bool] = lambda: False
         self.events = EventHub(self, listen=engine.listen, limits=follower_limits)
         self.idempotency_keep_ms: int | None = DAY_MS
@@ -232,6 +242,11 @@ class Core:
                     self._accounts_known.clear()
                 self._accounts_known[account_id] = self._monotonic() + KEY_TRUST_SECONDS
         return actor._replace(account_id=account_id)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, to look at."""
+        return self._engine
 
     @property
     def is_writable(self) -> bool:

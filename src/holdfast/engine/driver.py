@@ -5,6 +5,7 @@ The writer is a process of its own (`process`), or a thread of this one (`thread
 """
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent import futures
@@ -14,6 +15,10 @@ from holdfast.commands.command import Envelope
 from holdfast.commands.view import Reply
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.engine.batch import Outcome
+from holdfast.engine.meters import WriterMeters
+from holdfast.engine.tracing import BatchTracer
+
+log = logging.getLogger(__name__)
 
 GATHER_ROUNDS_MAX = 8
 """Rounds of the event loop that the writer waits while more keeps coming: a millisecond or two at full load."""
@@ -45,6 +50,7 @@ class Engine(ABC):
     """Carries out commands, one batch after another. Callers wait on an event loop, or on a thread of their own.
 
     on_fatal: called once when the store must not be written to any more, from whichever thread finds out.
+    meters: what became of batches. tracer: told of every batch; whoever wires a server sets it, or nobody.
     """
 
     def __init__(self, *, limits: QueueLimits, on_fatal: Callable[[], None]) -> None:
@@ -56,6 +62,9 @@ class Engine(ABC):
         self._is_stopping = False
         self._is_broken = False
         self._on_change: Callable[[], None] = lambda: None
+        self._traces: dict[Future, object] = {}
+        self.meters = WriterMeters()
+        self.tracer: BatchTracer | None = None
 
     @abstractmethod
     def start(self) -> None:
@@ -109,6 +118,8 @@ class Engine(ABC):
             loop = self._loop = asyncio.get_running_loop()
         self._admit(envelope)
         future: asyncio.Future[Outcome] = loop.create_future()
+        if self.tracer is not None:
+            self._traces[future] = self.tracer.current()
         self._put((envelope, future))
         if not self._gathering_rounds:
             self._gather(0)
@@ -157,11 +168,20 @@ class Engine(ABC):
 
     def _resolve(self, answered: list[tuple[Future, Outcome]], is_change: bool, /) -> None:
         """Wake everybody, on the event loop."""
+        if self.tracer is not None and answered:
+            self._trace(self.tracer, [self._traces.pop(future, None) for future, _ in answered])
         for future, outcome in answered:
             if not future.done():
                 future.set_result(outcome)
         if is_change:
             self._on_change()
+
+    def _trace(self, tracer: BatchTracer, requests: list[object]) -> None:
+        try:
+            tracer.batch(requests, seconds=self.meters.last.seconds)
+        except Exception:
+            # Whatever ails a trace, whoever waits has to be answered.
+            log.exception("batch_not_traced commands=%d", len(requests))
 
 
 def unavailable() -> Refusal:

@@ -24,6 +24,7 @@ from holdfast.commands.view import Reply
 from holdfast.domain.ids import Mint
 from holdfast.engine.batch import Outcome, outcome_unknown, run_batch
 from holdfast.engine.driver import Engine, Future, QueueLimits, Waiting, unavailable
+from holdfast.engine.meters import BatchFigures, BatchMeter
 from holdfast.store.port import CommitUnknown, Store
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,14 @@ class Frames:
         del self._buffer[:start]
 
 
+Answered = tuple[list[Outcome], BatchFigures]
+"""What comes back: the outcomes of a batch, and what it took."""
+
+
 def ask(connection: socket.socket, envelope: Envelope) -> Outcome:
     """Have the writer carry out one command before the engine runs. Raises: ConnectionError."""
     connection.sendall(frame([envelope]))
-    (outcome,) = cast(list[Outcome], receive(connection))
+    (outcome,), _ = cast(Answered, receive(connection))
     return outcome
 
 
@@ -141,6 +146,7 @@ class ProcessEngine(Engine):
             return
         waiting, self._unsent = self._unsent, []
         self._in_flight += waiting
+        self.meters.began()
         self._transport.write(frame([envelope for envelope, _ in waiting]))
 
     def connected(self, transport: asyncio.WriteTransport) -> None:
@@ -148,7 +154,7 @@ class ProcessEngine(Engine):
         self._transport = transport
         self._wake()
 
-    def answered(self, outcomes: list[Outcome]) -> None:
+    def answered(self, outcomes: list[Outcome], figures: BatchFigures) -> None:
         """The writer is through with as many commands, in the order in which they were sent."""
         answered: list[tuple[Future, Outcome]] = []
         is_change = False
@@ -157,6 +163,7 @@ class ProcessEngine(Engine):
             self._bytes -= envelope.size_bytes
             is_change = is_change or not envelope.is_beat
             answered.append((future, outcome))
+        self.meters.finished(figures, has_more=bool(self._in_flight))
         self._resolve(answered, is_change)
 
     def disconnected(self) -> None:
@@ -184,8 +191,8 @@ class _Answers(asyncio.Protocol):
         self._engine.connected(cast(asyncio.WriteTransport, transport))
 
     def data_received(self, data: bytes) -> None:
-        for outcomes in self._frames.feed(data):
-            self._engine.answered(cast(list[Outcome], outcomes))
+        for content in self._frames.feed(data):
+            self._engine.answered(*cast(Answered, content))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._engine.disconnected()
@@ -216,6 +223,7 @@ class Writer:
         self._mint = Mint()
         self._frames = Frames()
         self._waiting: deque[Envelope] = deque()
+        self._meter = BatchMeter()
         self.is_broken = False
 
     def serve(self) -> None:
@@ -229,7 +237,7 @@ class Writer:
 
     def answer(self, outcomes: list[Outcome]) -> None:
         """Send outcomes. Raises: ConnectionError."""
-        self._connection.sendall(frame(outcomes))
+        self._connection.sendall(frame((outcomes, self._meter.figures(commands=len(outcomes)))))
 
     def _arrived(self) -> bool:
         """Take in what has arrived, and wait only while there is nothing; False once nobody waits for an answer."""
@@ -254,8 +262,9 @@ class Writer:
         return batch
 
     def _carry_out(self, batch: list[Envelope]) -> list[Outcome]:
+        self._meter = BatchMeter()
         try:
-            return run_batch(self._store, batch, mint=self._mint)
+            return run_batch(self._store, batch, mint=self._mint, meter=self._meter)
         except CommitUnknown:
             self.is_broken = True
         except BaseException:

@@ -14,6 +14,7 @@ from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.jobs import job_body
 from holdfast.commands.keys import key_body
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
+from holdfast.commands.request_log import COUNTS_OF_ACCOUNT, request_body
 from holdfast.commands.retention import KINDS
 from holdfast.commands.rows import Key, Members, SetSpec, Value, profile_key, session_key
 from holdfast.domain.actor import Actor
@@ -26,6 +27,7 @@ from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
 from holdfast.domain.liveness import Liveness, liveness
+from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.service_time import Moment, moment
 from holdfast.domain.session import Session, SessionProfile, Status, identity
 from holdfast.store.port import EventPage, Reader
@@ -159,6 +161,35 @@ def audit(store: Reader, request: ListRequest) -> Page:
     records = [row for (row,) in page.rows if isinstance(row, AuditRecord)]
     items = [{**record._asdict(), "action": str(record.action)} for record in records]
     return Page(items, None if page.is_last else items[-1]["id"], page.total)
+
+
+def requests(store: Reader, request: ListRequest) -> Page:
+    """A page of the request log, newest first."""
+    page = store.page(request)
+    items = [request_body(row) for (row,) in page.rows if isinstance(row, RequestRecord)]
+    return Page(items, None if page.is_last else items[-1]["id"], page.total)
+
+
+def request_counts(store: Reader, account_id: AccountId, *, key_id: str | None, since_at_ms: int | None) -> list[Body]:
+    """Requests that are counted rather than logged, by minute, key and route, newest first; of all nodes together."""
+    counts: dict[tuple[int, str, str], Body] = {}
+    for row in store.find(Members(COUNTS_OF_ACCOUNT, (account_id,))):
+        assert isinstance(row, RequestCount)
+        if (key_id is not None and row.key_id != key_id) or row.minute_at_ms < (since_at_ms or 0):
+            continue
+        body = counts.setdefault(
+            (row.minute_at_ms, row.key_id, row.route),
+            {
+                "minute_at_ms": row.minute_at_ms,
+                "key_id": row.key_id,
+                "route": row.route,
+                "requests": 0,
+                "heartbeats": 0,
+            },
+        )
+        body["requests"] += row.requests
+        body["heartbeats"] += row.items
+    return list(counts.values())
 
 
 def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:

@@ -38,9 +38,10 @@ SWEEPER = Actor(DEFAULT_ACCOUNT, SWEEPER_KEY, KeyScope.OPERATOR)
 
 
 class SweepReport(NamedTuple):
-    """What the last pass did, for health and metrics. finished_at: monotonic seconds."""
+    """What the last pass did, for health and metrics. finished_at: monotonic seconds; seconds: how long it took."""
 
     finished_at: float
+    seconds: float
     changed: int
     examined: int
 
@@ -53,7 +54,7 @@ class Sweeper:
         self._engine = engine
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="holdfast-sweeper", daemon=True)
-        self.last = SweepReport(time.monotonic(), 0, 0)
+        self.last = SweepReport(time.monotonic(), 0.0, 0, 0)
         self._began_at = time.monotonic()
 
     @property
@@ -64,6 +65,11 @@ class Sweeper:
     def start(self) -> None:
         """Begin to sweep."""
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Finish the present pass and stop."""
@@ -86,10 +92,11 @@ class Sweeper:
 
     def sweep_once(self) -> bool:
         """One pass; whether there is more to do at once. Raises: Refusal, StoreUnavailable."""
+        began = time.monotonic()
         state, now_at_ms = self._store.service_clock()
         is_tick = is_tick_due(state, now_at_ms=now_at_ms)
-        now = moment(state, now_at_ms=now_at_ms)
-        found = self._store.due_sessions(service_ms=now.service_ms, wall_ms=now.wall_ms, limit=FOUND_MAX)
+        present = moment(state, now_at_ms=now_at_ms)
+        found = self._store.due_sessions(service_ms=present.service_ms, wall_ms=present.wall_ms, limit=FOUND_MAX)
         changed = 0
         for start in range(0, len(found), CHUNK) if found else range(1 if is_tick else 0):
             command = SweepSessions(tuple(SessionId(each) for each in found[start : start + CHUNK]))
@@ -97,5 +104,6 @@ class Sweeper:
             entropy = os.urandom(ENTROPY_BYTES)
             reply = self._engine.execute_blocking(Envelope(command, SWEEPER, entropy, "sweeper", weight=weight))
             changed += reply.body["changed"]
-        self.last = SweepReport(time.monotonic(), changed, len(found))
+        now = time.monotonic()
+        self.last = SweepReport(now, now - began, changed, len(found))
         return len(found) == FOUND_MAX

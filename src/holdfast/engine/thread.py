@@ -13,6 +13,7 @@ from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import Mint
 from holdfast.engine.batch import Outcome, outcome_unknown, run_batch
 from holdfast.engine.driver import Engine, Future, QueueLimits, Waiting, unavailable
+from holdfast.engine.meters import BatchMeter
 from holdfast.store.port import CommitUnknown, Store
 
 log = logging.getLogger(__name__)
@@ -90,8 +91,10 @@ class ThreadEngine(Engine):
             batch = self._take()
             if not batch:
                 continue
+            self.meters.began()
+            meter = BatchMeter()
             try:
-                outcomes = run_batch(self._store, [envelope for envelope, _ in batch], mint=self._mint)
+                outcomes = run_batch(self._store, [envelope for envelope, _ in batch], mint=self._mint, meter=meter)
             except CommitUnknown:
                 self._break()
                 outcomes = [outcome_unknown() for _ in batch]
@@ -100,6 +103,7 @@ class ThreadEngine(Engine):
                 log.exception("writer_failed commands=%d", len(batch))
                 self._break()
                 outcomes = [outcome_unknown() for _ in batch]
+            self.meters.finished(meter.figures(commands=len(batch)), has_more=bool(self._waiting))
             self._deliver(batch, outcomes)
 
     def _take(self) -> list[Waiting]:

@@ -117,6 +117,17 @@ class Reader(Protocol):
         """Rows of an age search whose time is not after `until_ms`, in order, going on after one of them."""
         ...
 
+    def count_statuses(self) -> dict[str, int]:
+        """How many sessions there are of each status, in all accounts."""
+        ...
+
+    def count_overdue(self, *, service_ms: int, rows_max: int) -> dict[str, tuple[int, int, int]]:
+        """Of sessions with a running lease, by status: how many were looked at, are late, and have lapsed.
+
+        At most rows_max are looked at, in all accounts.
+        """
+        ...
+
     def service_clock(self) -> tuple[ServiceState, int]:
         """The service state and the wall clock as a reader sees them."""
         ...

@@ -149,6 +149,15 @@ class PostgresStore:
         found = self._read(query, (until_ms, *start, limit))
         return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
 
+    def count_statuses(self) -> dict[str, int]:
+        """How many sessions there are of each status."""
+        return dict(self._read(sql.COUNT_STATUSES, ()))
+
+    def count_overdue(self, *, service_ms: int, rows_max: int) -> dict[str, tuple[int, int, int]]:
+        """Of sessions with a running lease, by status: how many were looked at, are late, and have lapsed."""
+        found = self._read(sql.COUNT_OVERDUE.format("%s"), (*[service_ms] * 3, rows_max))
+        return {status: (looked_at, late, lapsed) for status, looked_at, late, lapsed in found}
+
     def service_clock(self) -> tuple[ServiceState, int]:
         """The service state and the wall clock as a reader sees them."""
         (values,) = self._read(_CLOCK, ())

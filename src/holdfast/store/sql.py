@@ -135,6 +135,9 @@ def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
         alternatives = []
         for each in spec.filters[name]:
             column = f"{each.table}.{each.column}"
+            if each.operator == Operator.PRESENT:
+                alternatives.append(f"{column} {each.operator.value}")
+                continue
             if each.operator == Operator.CONTAINS:
                 alternatives.append(dialect.contains.format(column=column, value=dialect.placeholder))
             else:
@@ -186,6 +189,21 @@ select id from (
 order by due, id
 limit {0}
 """
+
+COUNT_STATUSES = "select status, count(*) from session group by status order by status"
+
+COUNT_OVERDUE = """
+select status, count(*),
+  sum(case when due_ms > {0} and due_ms - lease_ms + heartbeat_interval_ms + grace_ms < {0} then 1 else 0 end),
+  sum(case when due_ms <= {0} then 1 else 0 end)
+from (
+  select status, due_ms, lease_ms, heartbeat_interval_ms, grace_ms from session
+  where check_due_ms is not null and status in ('active', 'paused') limit {0}
+) as leased
+group by status order by status
+"""
+"""`domain.liveness`, counted where the rows are: reading a hundred thousand of them to count them would keep the
+interpreter from serving. A test compares the two. Bound: the present three times, and the most rows to look at."""
 
 NEXT_NUMBERS = """
 insert into event_counter (account_id, last_number) values ({0}, {0})

@@ -141,6 +141,17 @@ class SqliteReaders:
             found = connection.execute(query, (until_ms, *start, limit))
             return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
 
+    def count_statuses(self) -> dict[str, int]:
+        """How many sessions there are of each status."""
+        with self._readers.connection() as connection:
+            return {str(status): count for status, count in connection.execute(sql.COUNT_STATUSES)}
+
+    def count_overdue(self, *, service_ms: int, rows_max: int) -> dict[str, tuple[int, int, int]]:
+        """Of sessions with a running lease, by status: how many were looked at, are late, and have lapsed."""
+        with self._readers.connection() as connection:
+            found = connection.execute(sql.COUNT_OVERDUE.format("?"), (*[service_ms] * 3, rows_max))
+            return {str(status): (looked_at, late, lapsed) for status, looked_at, late, lapsed in found}
+
     def service_clock(self) -> tuple[ServiceState, int]:
         """The service state and the wall clock as a reader sees them."""
         with self._readers.connection() as connection:

@@ -3,6 +3,7 @@
 Never here: a rule about sessions. What a row may become is decided before it reaches any store.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, cast
@@ -116,6 +117,14 @@ class DictStore:
         found = sorted(_place(each) for each in rows if each.at_ms <= until_ms)
         start = () if after is None else _place(after)
         return [Aged(int(place[0]), Key(search.row_type, place[1:])) for place in found if place > start][:limit]
+
+    def count_statuses(self) -> dict[str, int]:
+        """How many sessions there are of each status."""
+        return dict(Counter(str(row.status) for row in self.tables[Session].values() if isinstance(row, Session)))
+
+    def count_overdue(self, *, service_ms: int, rows_max: int) -> dict[str, tuple[int, int, int]]:
+        """Not offered."""
+        raise NotImplementedError("a store on dicts counts no leases")
 
     def service_clock(self) -> tuple[ServiceState, int]:
         """The service state and the wall clock."""

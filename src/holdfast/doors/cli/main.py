@@ -46,6 +46,8 @@ VERBS = {
     "keys": "keys:keys_command",
     "accounts": "accounts:accounts_command",
     "audit": "audit:audit_command",
+    "status": "status:status_command",
+    "logs": "logs:logs_command",
     "config": "config_command:config_command",
 }
 """Where each verb lives, in the order in which help lists them."""

@@ -22,15 +22,17 @@ ID_PREFIX = "sess_"
 ULID_CHARS = 26
 
 
-def every_item(api: Api, path: str, query: Mapping[str, str], *, pages_max: int) -> Iterator[dict[str, Json]]:
+def every_item(
+    api: Api, path: str, query: Mapping[str, str], *, pages_max: int, headers: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Json]]:
     """The items of a list, in its order; pages are fetched as they are needed.
 
     Raises: Unreachable, ApiRefusal.
     """
     cursor = ""
     for _ in range(pages_max):
-        asked = {**query, "limit": str(PAGE_ITEMS), **({"cursor": cursor} if cursor else {})}
-        page = fields.document_of(api, api.request("GET", path, query=asked))
+        asked = {"limit": str(PAGE_ITEMS), **query, **({"cursor": cursor} if cursor else {})}
+        page = fields.document_of(api, api.request("GET", path, query=asked, headers=headers))
         yield from fields.children(page, "items")
         cursor = fields.text(page, "next_cursor")
         if not cursor:

@@ -18,16 +18,18 @@ from urllib.parse import parse_qsl
 import msgspec
 import rfc8785
 
+from holdfast.commands.bodies import Body
 from holdfast.commands.view import Idempotency
 from holdfast.domain.actor import Actor, KeyScope, may
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId, KeyId
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
-from holdfast.doors.http.call import Answer, Call, Streamed, Watch, revision_of
+from holdfast.doors.http.call import Answer, Call, Document, Streamed, Watch, revision_of
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.native import ROUTES
-from holdfast.doors.http.problems import STATUS, HttpProblem, document, refusal_document
+from holdfast.doors.http.observing import ACTOR, BODY_BYTES, ROUTE, Observer, now
+from holdfast.doors.http.problems import HttpProblem, document, refusal_document
 from holdfast.doors.http.rating import headers as rate_headers
 from holdfast.doors.http.rating import take
 from holdfast.doors.http.rendering import rendered
@@ -66,7 +68,8 @@ class HttpApp:
     """Serves every HTTP path of the product.
 
     starts, stops: called by the server's lifespan. local_hosts_only: refuse requests for another Host, and those that a
-    page of another origin makes (`--no-auth`).
+    page of another origin makes (`--no-auth`). is_local: nobody but this machine reaches the server, neither directly
+    nor through a proxy, so that what describes it needs no key.
     """
 
     def __init__(
@@ -76,12 +79,15 @@ class HttpApp:
         on_start: Callable[[], Awaitable[None]],
         on_stop: Callable[[], Awaitable[None]],
         local_hosts_only: bool,
+        is_local: bool,
     ) -> None:
         self._core = core
+        self._observer = Observer(core)
         self._router = Router(ROUTES)
         self._on_start = on_start
         self._on_stop = on_stop
         self._local_hosts_only = local_hosts_only
+        self._is_local = is_local
         # One, so that however many large bodies come at a time, the event loop has one rival for the interpreter.
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="holdfast-decoder")
 
@@ -90,6 +96,7 @@ class HttpApp:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        began = now()
         headers: Headers = dict(scope["headers"])
         request_id = _well_formed(headers.get(b"x-request-id")) or self._core.random.take(REQUEST_ID_BYTES).hex()
         correlation_id = _well_formed(headers.get(b"x-correlation-id")) or request_id
@@ -102,24 +109,32 @@ class HttpApp:
         except ClientGone:
             return
         except Exception as error:
-            status, more, body = _problem(
-                error, path=scope["raw_path"].decode("ascii", "replace"), request_id=request_id
-            )
+            problem, more = _problem(error, path=scope["raw_path"].decode("ascii", "replace"), request_id=request_id)
             told = rate_headers(standings[-1]) if standings else ()
-            await _send(send, status, (PROBLEM_TYPE, NO_STORE, *ids, *told, *more), body)
+            content = rendered(problem)
+            await _send(send, problem["status"], (PROBLEM_TYPE, NO_STORE, *ids, *told, *more), content)
+            self._observer.refused(scope, problem, began, len(content), ids)
             return
         if standings:
             ids = ids + rate_headers(standings[-1])
         if not isinstance(answer, Answer):
             await _stream(answer, receive, send, headers=(*EVENT_STREAM, NO_STORE, *ids))
+            self._observer.answered(scope, Answer(200, None), began, 0, ids)
             return
         replayed = ((b"idempotency-replayed", b"true"),) if answer.is_replay else ()
+        content = b""
         if answer.lines is not None:
             await _send_lines(send, answer.status, (LINES_TYPE, NO_STORE, *ids), answer.lines)
         elif answer.body is None:
-            await _send(send, answer.status, (NO_STORE, *ids, *replayed), b"")
+            await _send(send, answer.status, (NO_STORE, *ids, *replayed), content)
+        elif isinstance(answer.body, Document):
+            content = answer.body.content
+            more = ((b"content-type", answer.body.media_type), *answer.body.headers)
+            await _send(send, answer.status, (*more, NO_STORE, *ids), content)
         else:
-            await _send(send, answer.status, (JSON_TYPE, NO_STORE, *ids, *replayed), rendered(answer.body))
+            content = rendered(answer.body)
+            await _send(send, answer.status, (JSON_TYPE, NO_STORE, *ids, *replayed), content)
+        self._observer.answered(scope, answer, began, len(content), ids)
 
     async def _answer(
         self,
@@ -132,15 +147,17 @@ class HttpApp:
         correlation_id: str,
     ) -> Answer | Streamed:
         found = self._router.find(scope["method"], scope["raw_path"])
-        route = found.route
+        scope[ROUTE] = route = found.route
         if self._local_hosts_only:
             _require_local(headers)
-        if route.scope is None:
+        needed = None if route.is_open_locally and self._is_from_here(headers) else route.scope
+        if needed is None:
             actor = _ANYBODY
             await read_body(receive, scope, limit_bytes=0)
         else:
-            actor = await self._actor(headers, route, standings, correlation_id=correlation_id)
-        raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if route.scope is not None else b""
+            actor = await self._actor(scope, headers, route, standings, correlation_id=correlation_id)
+        raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if needed is not None else b""
+        scope[BODY_BYTES] = len(raw)
         keep_ms = self._core.idempotency_keep_ms
         if len(raw) <= DECODED_AT_ONCE_BYTES_MAX:
             body, idempotency = _decoded(route, raw, headers, actor, scope, keep_ms=keep_ms)
@@ -164,11 +181,14 @@ class HttpApp:
         )
         return await route.handler(call)
 
-    async def _actor(self, headers: Headers, route: Route, standings: list[Standing], *, correlation_id: str) -> Actor:
+    async def _actor(
+        self, scope: Scope, headers: Headers, route: Route, standings: list[Standing], *, correlation_id: str
+    ) -> Actor:
         """Who asks, with a key that includes what the route needs and may ask now. Raises: HttpProblem, Refusal."""
-        holder = await self._key_holder(headers)
+        scope[ACTOR] = holder = await self._key_holder(headers)
         take(self._core, holder, route.budget, cost=1, standings=standings)
-        return await self._acting(holder, headers, route.scope, correlation_id=correlation_id)
+        scope[ACTOR] = acting = await self._acting(holder, headers, route.scope, correlation_id=correlation_id)
+        return acting
 
     async def _key_holder(self, headers: Headers) -> Actor:
         """Whose key a request carries. Raises: HttpProblem 401, account_suspended."""
@@ -212,6 +232,10 @@ class HttpApp:
 
         credential = tuple(headers.get(name) for name in _CREDENTIALS)
         return Watch(_text(headers.get(b"last-event-id")), Permission(credential, is_valid))
+
+    def _is_from_here(self, headers: Headers) -> bool:
+        """Whether only somebody on this machine can have asked, and no page that came from elsewhere."""
+        return self._is_local and not _FORWARDED.intersection(headers) and _is_for_here(headers)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -266,27 +290,24 @@ async def _stream(
         streamed.close()
 
 
-def _problem(error: Exception, *, path: str, request_id: str) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
-    """The status, headers and document for whatever kept a request from being answered."""
+def _problem(error: Exception, *, path: str, request_id: str) -> tuple[Body, tuple[tuple[bytes, bytes], ...]]:
+    """The document, which holds the status, and further headers for whatever kept a request from being answered."""
     match error:
         case Refusal():
-            status = STATUS[error.code]
             body = refusal_document(error, instance=path, request_id=request_id)
-            return status, _retry_after(error.retry_after_ms), rendered(body)
+            return body, _retry_after(error.retry_after_ms)
         case HttpProblem():
             body = document(error.status, error.code, error.detail, instance=path, request_id=request_id)
-            return error.status, (*error.headers, CLOSE) if error.closes else error.headers, rendered(body)
+            return body, (*error.headers, CLOSE) if error.closes else error.headers
         case BodyTooLarge():
             detail = f"The body is over this route's limit of {error.limit_bytes} bytes."
-            body = document(413, "payload_too_large", detail, instance=path, request_id=request_id)
-            return 413, (CLOSE,), rendered(body)
+            return document(413, "payload_too_large", detail, instance=path, request_id=request_id), (CLOSE,)
         case InvalidBody():
             invalid = Refusal(Code.VALIDATION_FAILED, errors=tuple(FieldError(*each) for each in error.errors))
             return _problem(invalid, path=path, request_id=request_id)
         case strict_json.MalformedJson():
             detail = f"The body is not acceptable JSON: {error.reason}."
-            body = document(400, "malformed_json", detail, instance=path, request_id=request_id)
-            return 400, (), rendered(body)
+            return document(400, "malformed_json", detail, instance=path, request_id=request_id), ()
         case _:
             log.error("request_failed request_id=%s", request_id, exc_info=error)
             return _problem(Refusal(Code.INTERNAL), path=path, request_id=request_id)
@@ -332,7 +353,7 @@ def _unauthorized(*, was_given: bool) -> HttpProblem:
 
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 """What a proxy adds: behind one, a local address says nothing of who asks."""
 
 
@@ -341,12 +362,21 @@ def _require_local(headers: Headers) -> None:
 
     Raises: HttpProblem 403.
     """
+    if not _is_for_here(headers) or _FORWARDED.intersection(headers):
+        raise HttpProblem(403, "not_local", "Without keys, only this machine itself is served.")
+
+
+def _is_for_here(headers: Headers) -> bool:
+    """Whether this machine was asked under its own name, and not by a page of another origin.
+
+    A page elsewhere can have its name resolved to a loopback address, but it cannot change what its requests call the
+    server.
+    """
     host = (_text(headers.get(b"host")) or "").lower()
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     origin = _text(headers.get(b"origin"))
     is_foreign = origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
-    if name not in _LOCAL_NAMES or is_foreign or any(header in headers for header in _FORWARDED):
-        raise HttpProblem(403, "not_local", "Without keys, only this machine itself is served.")
+    return name in _LOCAL_NAMES and not is_foreign
 
 
 def _decoded(

@@ -1,6 +1,6 @@
 """One request on its way through a handler, and the answer on its way back."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -62,16 +62,29 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         take(self.core, self.actor, budget, cost=cost, standings=self.standings)
 
 
+class Document(NamedTuple):
+    """A body that is sent as it is. headers: further ones, such as a policy for browsers."""
+
+    media_type: bytes
+    content: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 class Answer(NamedTuple):
     """A response that is not a problem. body: None for 204.
 
     lines: instead of a body, JSON documents that are sent as they come, one a line; a failure breaks the answer off.
+    For the request log: note says why a heartbeat is worth a line, accepted how many were, and refused
+    counts, by code, those of a batch that were not.
     """
 
     status: int
-    body: Body | None
+    body: Body | Document | None
     is_replay: bool = False
     lines: AsyncIterator[bytes] | None = None
+    note: str | None = None
+    accepted: int = 1
+    refused: Mapping[str, int] = {}
 
 
 class Streamed(Protocol):

@@ -1,6 +1,7 @@
 """Routes as data, and finding the one that a path means. Paths are matched raw: an id may hold an encoded slash."""
 
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
 Handler = Callable[["Call"], Awaitable["Answer | Streamed"]]
 
 
+class Routine(Enum):
+    """Requests of which there are so many that only refused ones, and others worth a line, are in the request log.
+
+    HEARTBEAT: counted by key and minute. CHECK: somebody looks whether the service is well.
+    """
+
+    HEARTBEAT = auto()
+    CHECK = auto()
+
+
 class Route(NamedTuple):
     """One method on one path.
 
@@ -23,6 +34,8 @@ class Route(NamedTuple):
     body: the record that a body becomes; None: none is taken. query: likewise for the query string.
     is_mutating: an Idempotency-Key is honoured. is_watching: the answer may wait for news.
     budget: from which a request is taken where its key has a rate limit.
+    is_open_locally: no key is needed on the server's own machine.
+    routine: what its requests are, where not each is worth a line in the request log.
     """
 
     method: str
@@ -35,6 +48,8 @@ class Route(NamedTuple):
     body_bytes_max: int = BODY_BYTES_DEFAULT_MAX
     is_watching: bool = False
     budget: Budget = Budget.REQUESTS
+    is_open_locally: bool = False
+    routine: Routine | None = None
 
 
 class Found(NamedTuple):

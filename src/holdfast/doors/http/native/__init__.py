@@ -1,6 +1,19 @@
 """The native API, `/v1`, and the health checks: every route, its body, and the command or query it means."""
 
-from holdfast.doors.http.native import accounts, audit, events, fleet, health, history, keys, lifecycle, starts, upkeep
+from holdfast.doors.http.native import (
+    accounts,
+    audit,
+    events,
+    fleet,
+    health,
+    history,
+    keys,
+    lifecycle,
+    metrics,
+    requests,
+    starts,
+    upkeep,
+)
 
 ROUTES = [
     *health.ROUTES,
@@ -13,4 +26,6 @@ ROUTES = [
     *accounts.ROUTES,
     *audit.ROUTES,
     *upkeep.ROUTES,
+    *requests.ROUTES,
+    *metrics.ROUTES,
 ]

@@ -1,5 +1,6 @@
 """Routes for those who look after many sessions: beats by the thousand, and whether a token is current."""
 
+from collections import Counter
 from typing import Annotated
 
 import msgspec
@@ -9,10 +10,10 @@ from holdfast.domain.actor import KeyScope
 from holdfast.domain.ids import SessionId
 from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, SCOPE_BYTES_MAX
 from holdfast.domain.rate_limits import Budget
-from holdfast.doors.http.call import Answer, Call, answered
+from holdfast.doors.http.call import Answer, Call
 from holdfast.doors.http.native.fields import Id, Record, Token
 from holdfast.doors.http.native.lifecycle import HeartbeatBody
-from holdfast.doors.http.routing import Route
+from holdfast.doors.http.routing import Route, Routine
 from holdfast.engine import queries
 
 
@@ -44,7 +45,13 @@ async def heartbeats(call: Call) -> Answer:
         Heartbeat(SessionId(each.session_id), each.fencing_token, each.activity, each.progress, each.status_note)
         for each in body.heartbeats
     )
-    return answered(await call.execute(HeartbeatBatch(beats), is_beat=True, weight=len(beats)))
+    reply = await call.execute(HeartbeatBatch(beats), is_beat=True, weight=len(beats))
+    results, accepted = reply.body["results"], reply.body["accepted"]
+    refused = Counter([each["refusal"]["code"] for each in results if not each["ok"]])
+    reactivated = sum([each["ok"] and each["reactivated"] for each in results])
+    told = [f"{count} {what}" for what, count in (("reactivated", reactivated), *sorted(refused.items())) if count]
+    note = f"of {len(results)} beats: {', '.join(told)}" if told else None
+    return Answer(200, reply.body, reply.is_replay, None, note, accepted, refused)
 
 
 async def fence(call: Call) -> Answer:
@@ -63,6 +70,7 @@ ROUTES = [
         body=HeartbeatsBody,
         is_mutating=True,
         budget=Budget.HEARTBEATS,
+        routine=Routine.HEARTBEAT,
     ),
     Route("GET", "/v1/fence", fence, KeyScope.READ, query=FenceQuery),
 ]

@@ -38,7 +38,7 @@ from holdfast.doors.http.native.fields import (
     at_ms,
     free_json,
 )
-from holdfast.doors.http.routing import Route
+from holdfast.doors.http.routing import Route, Routine
 
 UNSET = msgspec.UNSET
 Unset = msgspec.UnsetType
@@ -129,7 +129,8 @@ async def heartbeat(call: Call) -> Answer:
     """Say that the holder is alive."""
     body: HeartbeatBody = call.body
     command = Heartbeat(_session_id(call), body.fencing_token, body.activity, body.progress, body.status_note)
-    return answered(await call.execute(command, is_beat=True))
+    reply = await call.execute(command, is_beat=True)
+    return Answer(200, reply.body, reply.is_replay, None, "reactivated" if reply.body["reactivated"] else None)
 
 
 async def pause(call: Call) -> Answer:
@@ -231,7 +232,7 @@ def _verb(name: str, handler: Any, body: type[Record], budget: Budget = Budget.R
 
 
 ROUTES = [
-    _verb("heartbeat", heartbeat, HeartbeatBody, Budget.HEARTBEATS),
+    _verb("heartbeat", heartbeat, HeartbeatBody, Budget.HEARTBEATS)._replace(routine=Routine.HEARTBEAT),
     _verb("pause", pause, HolderBody),
     _verb("resume", resume, HolderBody),
     _verb("park", park, ParkBody),
