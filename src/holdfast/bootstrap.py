@@ -41,7 +41,7 @@ from holdfast.engine.thread import ThreadEngine
 from holdfast.engine.upkeep import Upkeep
 from holdfast.logs import log_to
 from holdfast.store.clock import MachineClock
-from holdfast.store.port import Reader, SchemaMismatch, Store, StoreInUse, StoreUnavailable
+from holdfast.store.port import Reader, SchemaMismatch, Store, StoreFull, StoreInUse, StoreUnavailable
 from holdfast.supervision import READY, STOPPING, WELL, Supervisor
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def open_readers(settings: Settings) -> Reader:
 def _saying_why() -> Iterator[None]:
     try:
         yield
-    except (StoreInUse, SchemaMismatch, StoreUnavailable) as error:
+    except (StoreInUse, SchemaMismatch, StoreFull, StoreUnavailable) as error:
         raise CannotOpen(f"{error}") from error
     except OSError as error:
         raise CannotOpen(f"The database cannot be opened: {error}") from error

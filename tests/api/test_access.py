@@ -52,8 +52,13 @@ def test_a_key_needs_the_scope_of_the_route(route: Route, scope: KeyScope, accou
 SCOPES = {
     KeyScope.ADMIN: {named(route) for route in KEYED if route.path.startswith(("/v1/keys", "/v1/accounts"))},
     KeyScope.OPERATOR: {
-        "GET /v1/audit", "GET /v1/audit/verify", "GET /v1/jobs", "POST /v1/cleanup",
-        "GET /v1/requests", "GET /v1/requests/counts", "GET /health/detail",
+        "GET /v1/audit",
+        "GET /v1/audit/verify",
+        "GET /v1/jobs",
+        "POST /v1/cleanup",
+        "GET /v1/requests",
+        "GET /v1/requests/counts",
+        "GET /health/detail",
     },
 }
 

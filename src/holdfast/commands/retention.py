@@ -104,8 +104,8 @@ def delete_events(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: i
 
 
 def delete_audit(view: View, _search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:
-    """Delete audit records, of each account from the oldest on; the chain of those that follow stays whole."""
-    return cut_audit(view, keys, before_at_ms=view.now.wall_ms - keep_ms + 1)
+    """Delete audit records, of each account from its oldest on, and leave the anchor of what is kept."""
+    return cut_audit(view, keys, before_at_ms=view.now.wall_ms - keep_ms)
 
 
 def archive_sessions(view: View, _search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:

@@ -14,6 +14,13 @@ GAP_MS = 2_000
 """The longest time between two ticks that counts as served: four missed ticks."""
 
 
+TOKEN_FLOOR_EPOCH_MS = 1_577_836_800_000
+"""2020-01-01T00:00:00Z: floors are counted in seconds since then, so that they stay whole in every JSON reader."""
+
+TOKEN_FLOOR_BITS = 22
+"""How far a floor's seconds are shifted left: four million tokens of one scope in a second are never issued."""
+
+
 class ServiceState(NamedTuple):
     """The store's one row about itself: its clock, its history's name, and the floor under its tokens.
 
@@ -58,3 +65,17 @@ def moment(state: ServiceState, *, now_at_ms: int) -> Moment:
     """The present, bounded by the last tick: a node that reads an old tick can be late, never early by a gap."""
     bounded_at_ms = min(max(now_at_ms, state.last_tick_at_ms), state.last_tick_at_ms + GAP_MS)
     return Moment(service_ms=bounded_at_ms - state.paused_ms, wall_ms=bounded_at_ms)
+
+
+def restored(state: ServiceState, *, now_at_ms: int, highest_token: int, timeline: str) -> ServiceState:
+    """The state of a database that holds an older state of things again, from which a new history begins.
+
+    What was issued after that older state was kept is not known any more. So the floor goes above whatever can have
+    been issued by now, and the new timeline has every cursor of the lost history noticed. The clock is left alone: the
+    next tick finds the gap since, and counts none of it as silence.
+
+    highest_token: the highest token known from anywhere, such as the database that is being replaced.
+    """
+    seconds = max(0, now_at_ms - TOKEN_FLOOR_EPOCH_MS) // 1_000
+    floor = max(seconds << TOKEN_FLOOR_BITS, state.token_floor, highest_token)
+    return state._replace(token_floor=floor, timeline=timeline)

@@ -7,9 +7,14 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from typing import Final
 
+from holdfast.commands.accounts import EraseRows
+from holdfast.commands.cleanup import CleanUp
 from holdfast.commands.command import Envelope
+from holdfast.commands.retention import RetireRows
 from holdfast.commands.rows import IdempotencyRecord, Key, Need, Row
+from holdfast.commands.transitions import DeleteSession
 from holdfast.commands.view import Reply, Unloaded, View
 from holdfast.domain.audit import AuditHead, AuditRecord, chained, new_head
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
@@ -55,7 +60,7 @@ def run_batch(
     except StoreFull:
         if len(envelopes) > 1:
             return [run_batch(store, [envelope], mint=mint, meter=meter)[0] for envelope in envelopes]
-        return [_storage_full() for _ in envelopes]
+        return [_though_full(store, envelope, mint=mint, meter=meter) for envelope in envelopes]
     except StoreUnavailable:
         return [_unavailable() for _ in envelopes]
     except CommitUnknown as unknown:
@@ -70,6 +75,10 @@ def run_batch(
         return [Refusal(Code.INTERNAL) for _ in envelopes]
 
 
+FREES_SPACE: Final = (CleanUp, DeleteSession, EraseRows, RetireRows)
+"""Commands that a full store carries out all the same, with what it keeps back for them."""
+
+
 def outcome_unknown() -> Refusal:
     """What is answered where the store did not say whether it committed."""
     return Refusal(Code.OUTCOME_UNKNOWN, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
@@ -82,7 +91,7 @@ def _alone(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | 
         except (Conflict, _Unsettled):
             continue
         except StoreFull:
-            return _storage_full()
+            return _though_full(store, envelope, mint=mint)
         except StoreUnavailable:
             return _unavailable()
         except CommitUnknown as unknown:
@@ -90,6 +99,17 @@ def _alone(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | 
                 raise
             return outcome_unknown()
     return Refusal(Code.BUSY, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
+
+
+def _though_full(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | None) -> Outcome:
+    """What becomes of a command that a full store refused: one that frees space has what the store keeps back."""
+    if not isinstance(envelope.command, FREES_SPACE):
+        return _storage_full()
+    with store.reserve_spent():
+        try:
+            return _attempt(store, [envelope], mint=mint, meter=meter)[0]
+        except (Conflict, StoreFull, StoreUnavailable, _Unsettled):
+            return _storage_full()
 
 
 def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint, meter: BatchMeter | None) -> list[Outcome]:

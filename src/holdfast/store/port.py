@@ -4,6 +4,7 @@ One port, three implementations: SQLite, PostgreSQL, and plain dicts (`holdfast.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
@@ -148,4 +149,8 @@ class Store(Reader, Protocol):
 
     def begin(self) -> Transaction:
         """Begin a transaction of the writer. Only ever called from one thread. Raises: StoreUnavailable."""
+        ...
+
+    def reserve_spent(self) -> AbstractContextManager[None]:
+        """Let something be deleted meanwhile though there is no room to write, where the store keeps some back."""
         ...

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from holdfast.domain.service_time import ServiceState
 from holdfast.store import sql
 from holdfast.store.clock import ProcessClock
 from holdfast.store.events import numbered
-from holdfast.store.migrating import LEDGER, pending
+from holdfast.store.migrating import LEDGER, Migration, pending
 from holdfast.store.pool import Pool
 from holdfast.store.port import CommitUnknown, Conflict, EventPage, SchemaMismatch, StoreFull, StoreUnavailable
 
@@ -79,9 +80,9 @@ class PostgresStore:
         self._writer: Connection | None = None
         try:
             with _connect(url) as connection:
-                _migrate(connection, clock=clock)
+                migrate(connection, upgrades=False, clock=clock)
         except errors.OperationalError as error:
-            raise StoreUnavailable(_why(error)) from error
+            raise StoreUnavailable(why(error)) from error
         self._readers: Pool[Connection] = Pool(lambda: self._door.open(is_autocommit=True), lambda each: each.close())
 
     def begin(self) -> "PostgresTransaction":
@@ -164,6 +165,10 @@ class PostgresStore:
         state, now_ms = ServiceState(*values[:-1]), values[-1]
         return state, self._clock.now_ms() if self._clock is not None else now_ms
 
+    def reserve_spent(self) -> AbstractContextManager[None]:
+        """Nothing: the server of the database has its own disk."""
+        return nullcontext()
+
     def close(self) -> None:
         """Close every connection."""
         self._readers.close()
@@ -175,14 +180,14 @@ class PostgresStore:
             with self._readers.connection() as connection:
                 return connection.execute(query, values).fetchall()
         except errors.OperationalError as error:
-            log.warning("read_interrupted error=%s", _why(error))
+            log.warning("read_interrupted error=%s", why(error))
         # Where one kept connection turns out to be lost, the others are too: the server was away meanwhile.
         self._readers.close()
         try:
             with self._readers.connection() as connection:
                 return connection.execute(query, values).fetchall()
         except errors.OperationalError as error:
-            raise StoreUnavailable(_why(error)) from error
+            raise StoreUnavailable(why(error)) from error
 
 
 class _Door:
@@ -205,7 +210,7 @@ class _Door:
             connection = _connect(self._url, is_autocommit=is_autocommit)
         except errors.OperationalError as error:
             self._shut()
-            raise StoreUnavailable(_why(error)) from error
+            raise StoreUnavailable(why(error)) from error
         self._retry_seconds = 0.0
         return connection
 
@@ -335,7 +340,7 @@ class PostgresTransaction:
             if isinstance(error, errors.DiskFull) and error.diag.severity_nonlocalized == "ERROR":
                 # The server lives and has rolled it back. One that panics over it may have written the commit.
                 raise StoreFull from error
-            log.warning("commit_interrupted error=%s", _why(error))
+            log.warning("commit_interrupted error=%s", why(error))
             self._connection.close()
             self._settle_commit(error)
 
@@ -346,7 +351,7 @@ class PostgresTransaction:
         try:
             self._connection.rollback()
         except LOST as error:
-            log.warning("rollback_interrupted error=%s", _why(error))
+            log.warning("rollback_interrupted error=%s", why(error))
             self._connection.close()
 
     def _settle_commit(self, cause: Exception) -> None:
@@ -379,9 +384,9 @@ class PostgresTransaction:
         except errors.DiskFull as error:
             raise StoreFull from error
         except LOST as error:
-            log.warning("store_unavailable error=%s", _why(error))
+            log.warning("store_unavailable error=%s", why(error))
             self._connection.close()
-            raise StoreUnavailable(_why(error)) from error
+            raise StoreUnavailable(why(error)) from error
 
 
 SETTINGS = f"-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout={TRANSACTION_IDLE_MS_MAX}"
@@ -406,20 +411,31 @@ def _connect(url: str, *, is_autocommit: bool = False) -> Connection:
     )
 
 
-def _migrate(connection: Connection, *, clock: ProcessClock | None) -> None:
-    """Make the schema in an empty database, under a lock. Raises: SchemaMismatch where there is an older one."""
+def migrate(
+    connection: Connection, *, upgrades: bool, clock: ProcessClock | None = None, up_to: int | None = None
+) -> list[Migration]:
+    """Make the schema in an empty database, under a lock, or bring an older one up; the migrations that it took.
+
+    upgrades: whether an older schema is brought up, rather than refused. up_to: the last migration that is wanted.
+    Raises: SchemaMismatch.
+    """
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-        connection.execute(LEDGER.format(integer="bigint"))
-        applied = connection.execute("select version, sha256 from schema_migration order by version").fetchall()
-        lacking = pending("postgres", [(version, sha256) for version, sha256 in applied])
-        if applied and lacking:
+        lock_schema(connection)
+        applied = applied_migrations(connection)
+        lacking = pending("postgres", applied)[: None if up_to is None else up_to - len(applied)]
+        if applied and lacking and not upgrades:
             raise SchemaMismatch(
                 f"The database has schema {len(applied)}; this release serves {len(applied) + len(lacking)}. "
                 "Run `holdfast migrate` against it first."
             )
+        connection.execute(LEDGER.format(integer="bigint"))
         for migration in lacking:
-            connection.execute(migration.sql)
+            try:
+                connection.execute(migration.sql)
+            except errors.DuplicateTable as error:
+                raise SchemaMismatch(
+                    f"The database already holds a table that is not Holdfast's ({why(error)}). Name another one."
+                ) from error
             connection.execute(
                 "insert into schema_migration (version, name, sha256, applied_at_ms) values (%s, %s, %s, "
                 "(extract(epoch from clock_timestamp()) * 1000)::bigint)",
@@ -431,6 +447,20 @@ def _migrate(connection: Connection, *, clock: ProcessClock | None) -> None:
                 "(1, coalesce(%s, (extract(epoch from clock_timestamp()) * 1000)::bigint), 0, %s, 0)",
                 (None if clock is None else clock.now_ms(), os.urandom(8).hex()),
             )
+    return lacking
+
+
+def lock_schema(connection: Connection) -> None:
+    """Wait until nobody else makes, brings up or replaces the schema; until the transaction ends, nobody will."""
+    connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+
+
+def applied_migrations(connection: Connection) -> list[tuple[int, str]]:
+    """The ledger of a database, as pairs of version and SHA-256; nothing where it has none."""
+    if connection.execute("select to_regclass('schema_migration')").fetchone() == (None,):
+        return []
+    found = connection.execute("select version, sha256 from schema_migration order by version").fetchall()
+    return [(version, sha256) for version, sha256 in found]
 
 
 _STATE_COLUMNS = ", ".join(ServiceState._fields)
@@ -510,6 +540,6 @@ def _row(table: Table, values: Sequence[Any]) -> Row:
     return row
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """The first line of what the driver says, which holds no password."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

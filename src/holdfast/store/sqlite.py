@@ -3,12 +3,11 @@
 WAL with `synchronous=full`, so that what was acknowledged survives a power cut. A lock file keeps a second server off.
 """
 
-import fcntl
 import json
 import logging
 import os
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,26 +24,23 @@ from holdfast.domain.session import Session
 from holdfast.store import sql
 from holdfast.store.clock import ProcessClock
 from holdfast.store.events import numbered
-from holdfast.store.migrating import LEDGER, Migration, pending
 from holdfast.store.pool import Pool
-from holdfast.store.port import (
-    CommitUnknown,
-    Conflict,
-    EventPage,
-    SchemaMismatch,
-    StoreFull,
-    StoreInUse,
-    StoreUnavailable,
+from holdfast.store.port import CommitUnknown, Conflict, EventPage, StoreFull, StoreUnavailable
+from holdfast.store.sqlite_files import (
+    BUSY_TIMEOUT_MS,
+    PAGE_BYTES,
+    RESERVE_FREE_BYTES_MIN,
+    applied_migrations,
+    connect,
+    keep_reserve,
+    lock,
+    migrate,
+    refuse_backup,
+    release_reserve,
+    warn_of_network,
 )
 
 log = logging.getLogger(__name__)
-
-BUSY_TIMEOUT_MS = 5_000
-"""How long a connection waits for another one's lock. Only backups and other tools ever hold one."""
-
-PAGE_BYTES = 1_024
-"""A beat dirties one page, and every dirty page is written whole to the log at each commit. Rows are a few hundred
-bytes, so small pages write a quarter of what SQLite's usual 4 KiB do; with random beats that is most of a commit."""
 
 SESSIONS_REMEMBERED_MAX = 131_072
 """Rows of sessions that are remembered, at about 1.3 KB each: as many as a node has beating, in 170 MB at most.
@@ -162,7 +158,7 @@ class SqliteReaders:
         self._readers.close()
 
     def _open_reader(self) -> apsw.Connection:
-        connection = _configured(apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE))
+        connection = connect(self._path)
         connection.execute("pragma query_only = on")
         return connection
 
@@ -179,16 +175,17 @@ class SqliteStore(SqliteReaders):
 
     def __init__(self, path: Path, *, clock: ProcessClock | None = None, server_pid: int | None = None) -> None:
         super().__init__(path, clock=clock or ProcessClock())
-        self._lock = _lock(path, server_pid=server_pid or os.getpid())
-        try:
+        self._lock = lock(path, server_pid=server_pid or os.getpid())
+        with ExitStack() as opened:
+            opened.callback(os.close, self._lock)
             self._writer = _open(path)
-            for pragma in PRAGMAS:
-                self._writer.execute(pragma)
-            _migrate(self._writer, path, now_ms=self._clock.now_ms())
+            opened.callback(self._writer.close)
+            configure_writer(self._writer, path)
+            migrate(self._writer, path, now_ms=self._clock.now_ms())
             self._sessions = CommittedSessions(self._writer)
-        except BaseException:
-            os.close(self._lock)
-            raise
+            keep_reserve(path, free_bytes_min=RESERVE_FREE_BYTES_MIN)
+            warn_of_network(path)
+            opened.pop_all()
 
     def begin(self) -> "SqliteTransaction":
         """Begin a write transaction, which keeps other writers out."""
@@ -199,11 +196,35 @@ class SqliteStore(SqliteReaders):
         self._sessions.check()
         return SqliteTransaction(self._writer, self._clock, self._sessions)
 
+    @contextmanager
+    def reserve_spent(self) -> Iterator[None]:
+        """Let something be deleted meanwhile though the disk is full. Only ever called by the writer's thread."""
+        release_reserve(self._path)
+        try:
+            yield
+        finally:
+            # The log goes into the file, where freed pages take what comes next; what that leaves is kept back again.
+            self._writer.set_busy_timeout(0)
+            try:
+                self._writer.execute("pragma wal_checkpoint(truncate)")
+            except apsw.Error as error:
+                log.warning("checkpoint_failed error=%s", error)
+            self._writer.set_busy_timeout(BUSY_TIMEOUT_MS)
+            keep_reserve(self._path, free_bytes_min=0)
+
     def close(self) -> None:
         """Let go of every connection and of the lock."""
         super().close()
         self._writer.close()
         os.close(self._lock)
+
+
+def configure_writer(connection: apsw.Connection, path: Path) -> None:
+    """Set a connection up to write durably. Raises: SchemaMismatch where the file is no database to be served."""
+    applied_migrations(connection, path)
+    refuse_backup(connection, path)
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
 
 
 class CommittedSessions:
@@ -348,81 +369,9 @@ class SqliteTransaction:
             self._connection.execute("rollback")
 
 
-LOCK_SECONDS_MAX = 1.0
-"""How long to wait for the file: the writer of a server that was killed finishes its transaction first."""
-
-LOCK_RETRY_SECONDS = 0.01
-
-
-def _lock(path: Path, *, server_pid: int) -> int:
-    """Keep other servers off the file, by an open descriptor. Raises: StoreInUse."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock_path = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    gives_up_at = time.monotonic() + LOCK_SECONDS_MAX
-    while not _is_locked(descriptor):
-        if time.monotonic() >= gives_up_at:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
-            raise StoreInUse(
-                f"{path} is served by another process (pid {holder}). Stop that one, or name another file with "
-                "--database."
-            )
-        time.sleep(LOCK_RETRY_SECONDS)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{server_pid}\n".encode(), 0)
-    return descriptor
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _open(path: Path) -> apsw.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return _configured(apsw.Connection(str(path)))
-
-
-def _configured(connection: apsw.Connection) -> apsw.Connection:
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    # Without this, a statement with a partial index is planned anew for every value that is bound to it: ten times the
-    # cost of the lookup itself.
-    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    return connection
-
-
-def _migrate(connection: apsw.Connection, path: Path, *, now_ms: int) -> None:
-    """Bring the schema up to this release's; a file that has data is copied first. Raises: SchemaMismatch."""
-    connection.execute("begin exclusive")
-    try:
-        connection.execute(LEDGER.format(integer="integer"))
-        applied = list(connection.execute("select version, sha256 from schema_migration order by version"))
-        for migration in pending("sqlite", applied):
-            _apply(connection, migration, now_ms=now_ms)
-        if not applied:
-            connection.execute(
-                "insert into service_state (id, last_tick_at_ms, paused_ms, timeline, token_floor)"
-                " values (1, ?, 0, ?, 0)",
-                (now_ms, os.urandom(8).hex()),
-            )
-    except BaseException as error:
-        connection.execute("rollback")
-        if isinstance(error, apsw.NotADBError):
-            raise SchemaMismatch(f"{path} is not a Holdfast database.") from error
-        raise
-    connection.execute("commit")
-
-
-def _apply(connection: apsw.Connection, migration: Migration, *, now_ms: int) -> None:
-    connection.execute(migration.sql)
-    connection.execute(
-        "insert into schema_migration (version, name, sha256, applied_at_ms) values (?, ?, ?, ?)",
-        (migration.version, migration.name, migration.sha256, now_ms),
-    )
+    return connect(path)
 
 
 def _service_state(connection: apsw.Connection) -> ServiceState:

@@ -5,6 +5,7 @@ Never here: a rule about sessions. What a row may become is decided before it re
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, cast
 
@@ -131,6 +132,10 @@ class DictStore:
         state = self.tables[ServiceState][(1,)]
         assert isinstance(state, ServiceState)
         return state, self._clock.now_ms()
+
+    def reserve_spent(self) -> AbstractContextManager[None]:
+        """Nothing: memory has no disk."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -51,6 +51,7 @@ def tell(failure: Exception, *, is_json: bool) -> int:
 
 def _described(failure: Exception) -> tuple[ExitCode, dict[str, Json], list[str]]:
     from holdfast.config import BadSettings
+    from holdfast.maintenance.refusals import UNREACHABLE, Failed, Refused
 
     if isinstance(failure, ApiRefusal):
         problem = failure.problem or {"code": failure.code, "detail": failure.detail, "status": failure.status}
@@ -65,6 +66,11 @@ def _described(failure: Exception) -> tuple[ExitCode, dict[str, Json], list[str]
         lines = [f"{error.name} {error.message} ({error.source})." for error in failure.errors]
         errors: list[Json] = [dict(error._asdict()) for error in failure.errors]
         return ExitCode.USAGE, {"code": "bad_settings", "detail": lines[0], "errors": errors}, lines
+    if isinstance(failure, Refused):
+        return _plain(ExitCode.CONFLICT if failure.is_passing else ExitCode.REFUSED, failure.code, str(failure))
+    if isinstance(failure, Failed):
+        code = ExitCode.NO_SERVER if failure.code == UNREACHABLE else ExitCode.FAILED
+        return _plain(code, failure.code, str(failure))
     if isinstance(failure, Missing):
         return _plain(ExitCode.REFUSED, "not_found", str(failure))
     if isinstance(failure, OSError) and failure.errno != errno.EPIPE:

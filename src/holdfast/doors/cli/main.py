@@ -48,6 +48,12 @@ VERBS = {
     "audit": "audit:audit_command",
     "status": "status:status_command",
     "logs": "logs:logs_command",
+    "migrate": "databases:migrate_command",
+    "backup": "databases:backup_command",
+    "restore": "databases:restore_command",
+    "mark-restored": "databases:mark_restored_command",
+    "copy": "databases:copy_command",
+    "doctor": "databases:doctor_command",
     "config": "config_command:config_command",
 }
 """Where each verb lives, in the order in which help lists them."""
