@@ -13,10 +13,9 @@ from holdfast.commands.jobs import Claim, ClaimJob
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.retention import KINDS, RetireRows
 from holdfast.commands.rows import IdempotencyRecord, Key, session_key
-from holdfast.commands.transitions import ArchiveSession, EndSession, FailSession, StopSession
+from holdfast.commands.transitions import ArchiveSession, EndSession, FailSession
 from holdfast.commands.view import Reply
-from holdfast.domain.actor import Actor, KeyScope
-from holdfast.domain.audit import AuditHead, AuditRecord
+from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import Event, EventCursor, EventFilter
@@ -128,23 +127,6 @@ def test_events_go_and_a_cursor_before_them_is_refused(database: World, agent: A
     assert numbers(0, other) == [1]
     database.caller.accepted(start("last"), by=agent)
     assert numbers(4) == [5]
-
-
-def test_audit_records_go_and_the_chain_of_the_others_stays(database: World, agent: Actor) -> None:
-    claim = claimed(database, "audit")
-    operator = agent._replace(scope=KeyScope.OPERATOR)
-    session_id = SessionId(database.caller.accepted(start("audited"), by=agent).body["id"])
-    for _ in range(2):
-        database.caller.accepted(StopSession(session_id, "enough"), by=operator)
-    ours = {each.id: each for each in rows_in_account(database.store, AuditRecord, agent.account_id)}
-    last = max(ours.values(), key=lambda each: each.number)
-    database.caller.serve(KEEP_MS - 1)
-    assert not [key for key in aged(database, "audit", keep_ms=KEEP_MS) if key.values[0] in ours]
-    database.caller.serve(1)
-    found = [key for key in aged(database, "audit", keep_ms=KEEP_MS) if key.values[0] in ours]
-    assert retire(database, "audit", found, claim) == len(ours) >= 2
-    (head,) = rows_in_account(database.store, AuditHead, agent.account_id)
-    assert (head.cut_number, head.cut_sha256) == (last.number, last.sha256)
 
 
 def test_a_session_is_archived_then_deleted_with_all_that_hangs_on_it(database: World, agent: Actor) -> None:

@@ -31,6 +31,7 @@ from tests.proof.conftest import Serve
 from tests.proof.load import Holder, Ledger, check, working
 from tests.proof.power_cut import Disk, Operation
 from tests.proof.report import summary
+from tests.support.command_line import run
 from tests.support.server import eventually
 from tests.support.stores import dump, rows_of
 
@@ -39,6 +40,7 @@ T = TypeVar("T")
 HOLDERS = 6
 SMALL_DISK = "64m"
 ACKS_BETWEEN = 30
+DELETED = 5
 
 
 def test_a_disk_that_is_full_at_any_write_refuses_and_changes_nothing(tmp_path: Path) -> None:
@@ -135,9 +137,58 @@ def test_a_server_whose_disk_is_full_refuses_and_heals(serve: Serve, small_disk:
     server.kill()
 
 
+def test_on_a_full_disk_sessions_are_deleted_all_the_same_as_often_as_one_likes(serve: Serve, small_disk: Path) -> None:
+    server = serve(f"sqlite:///{small_disk}/holdfast.db")
+    with Client(server) as client:
+        ended = []
+        for number in range(DELETED):
+            session = client.started(None, holder_id=f"holder-{number}")
+            path = f"/v1/sessions/{session['id']}"
+            token = {"fencing_token": session["fencing_token"]}
+            state = {"filler": "x" * 20_000}
+            assert client.post(f"{path}/checkpoint", {**token, "summary": "s", "state": state}).status in (200, 201)
+            assert client.post(f"{path}/end", token).status == 200
+            assert client.post(f"{path}/archive", token).status == 200
+            ended.append(path)
+        _fill(small_disk / "ballast")
+        _fill_log(client)
+        for path in ended:
+            deleted = client.send("DELETE", f"{path}?confirm=true")
+            assert deleted.status == 200, deleted
+            assert client.get(path).status == 404
+            assert (small_disk / "holdfast.db.reserve").stat().st_size > 0
+            _fill(small_disk / "ballast")
+            _fill_log(client)
+    server.kill()
+
+
+def _fill_log(client: Client) -> None:
+    """Start sessions until there is no room for another."""
+    eventually(lambda: client.start(None, holder_id="filler").code == "storage_full")
+
+
+def test_a_backup_onto_a_full_disk_leaves_no_file_and_succeeds_with_room(
+    serve: Serve, database_url: str, small_disk: Path, tmp_path: Path
+) -> None:
+    server = serve(database_url)
+    with Client(server) as client:
+        client.started("scope", holder_id="holder")
+    ballast = small_disk / "ballast"
+    _fill(ballast)
+    arguments = ("backup", str(small_disk / "backup"), "--database", database_url)
+    refused = run(tmp_path, *arguments)
+    assert refused.code == 4
+    assert "room" in refused.complained
+    assert [each.name for each in small_disk.iterdir()] == ["ballast"]
+    ballast.unlink()
+    assert run(tmp_path, *arguments).code == 0
+    assert run(tmp_path, "backup", "--check", str(small_disk / "backup")).code == 0
+    server.kill()
+
+
 def _fill(ballast: Path) -> None:
     """Leave no room at all."""
-    descriptor = os.open(ballast, os.O_WRONLY | os.O_CREAT)
+    descriptor = os.open(ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     size = 65_536
     while size:
         try:
