@@ -91,7 +91,7 @@ def _alone(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | 
         except (Conflict, _Unsettled):
             continue
         except StoreFull:
-            return _though_full(store, envelope, mint=mint)
+            return _though_full(store, envelope, mint=mint, meter=meter)
         except StoreUnavailable:
             return _unavailable()
         except CommitUnknown as unknown:
