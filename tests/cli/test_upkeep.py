@@ -103,6 +103,8 @@ def test_a_real_server_has_jobs_and_cleans_up(cli: Cli, server: Server) -> None:
         "session_delete": 30 * day,
         "event": 90 * day,
         "audit": 365 * day,
+        "request_log": 7 * day,
+        "request_count": 7 * day,
     }
     assert cli("jobs", **environ).stdout.startswith("JOB")
     assert cli("cleanup", "--dry-run", **environ).stdout == "0 sessions and 0 checkpoints would be deleted.\n"
