@@ -29,8 +29,8 @@ NICE = 10
 
 EXIT_CODES = """
 \b
-Exit codes: 0 done; 1 failed; 2 usage; 3 refused; 4 not now, not in this state;
-5 the database does not answer.
+Exit codes: 0 done; 1 failed; 2 usage; 3 refused; 4 not now, or not in this
+state; 5 the database does not answer.
 """
 
 
