@@ -88,7 +88,7 @@ def migrate_command(*, is_dry_run: bool, is_json: bool, **flags: str | None) -> 
 Examples:
   holdfast backup /backups/holdfast-$(date +%F).db
   holdfast backup --check /backups/holdfast-2026-01-17.db
-  holdfast backup --force latest.db --database postgresql://db.internal/holdfast
+  holdfast backup --force b.db --database postgresql://db.internal/holdfast
 """
     + EXIT_CODES,
 )
@@ -150,7 +150,7 @@ def _backup_document(checked: "Checked") -> dict[str, Any]:
 Examples:
   holdfast restore /backups/holdfast-2026-01-17.db
   holdfast restore /backups/holdfast-2026-01-17.db --replace
-  holdfast restore latest.db --database postgresql://db.internal/holdfast
+  holdfast restore b.db --database postgresql://db.internal/holdfast
 """
     + EXIT_CODES,
 )
@@ -203,7 +203,7 @@ def mark_restored_command(*, is_json: bool, **flags: str | None) -> None:
     epilog="""\b
 Examples:
   holdfast copy --to postgresql://holdfast@db.internal/holdfast
-  holdfast copy --database postgresql://db.internal/holdfast --to sqlite:///holdfast.db
+  holdfast copy --database postgresql://db/holdfast --to sqlite:///holdfast.db
 """
     + EXIT_CODES,
 )
