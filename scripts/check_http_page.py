@@ -2,22 +2,26 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
-
-import msgspec
+from typing import Any
 
 from holdfast.domain.errors import SENTENCES, Code
+from holdfast.doors.http import openapi
+from holdfast.doors.http.description import Description
 from holdfast.doors.http.native import ROUTES
-from holdfast.doors.http.problems import STATUS
+from holdfast.doors.http.problems import DOOR_CODES, STATUS
 from holdfast.doors.http.routing import Route
+from holdfast.doors.http.words import Words
+
+Json = dict[str, Any]
 
 PAGE = Path(__file__).parent.parent / "docs" / "http.md"
 
 INTRODUCTION = """\
 # The HTTP API
 
-*The routes, fields and codes below are generated from the definitions that validate requests, by
-`scripts/check_http_page.py`; `make check` compares.*
+*The routes, fields and codes below are generated from the OpenAPI document, which is made of the definitions that
+validate requests, by `scripts/check_http_page.py`; `make check` compares. A running server has the document itself at
+`/openapi.json`, and a page with examples and answers at `/docs`; `holdfast openapi` prints the document.*
 
 ## For every request
 
@@ -43,66 +47,42 @@ INTRODUCTION = """\
 
 def page() -> str:
     """The whole page."""
+    routes = Description(ROUTES).routes
+    described = openapi.document(routes)
+    words = Words(described, code=lambda word: f"`{word}`", link=None)
     parts = [INTRODUCTION, "## Routes\n"]
-    parts += [_route(route) for route in ROUTES]
+    parts += [_operation(described, words, route) for route in routes]
     parts += ["## Codes\n", "| code | status | meaning |", "| --- | --- | --- |"]
-    parts += [f"| `{code.value}` | {STATUS[code]} | {_meaning(code)} |" for code in Code]
+    parts += [f"| `{code.value}` | {STATUS[code]} | {_meaning(SENTENCES[code])} |" for code in Code]
+    parts += [f"| `{code}` | {status} | {_meaning(meaning)} |" for code, (status, meaning) in DOOR_CODES.items()]
     return "\n".join(parts) + "\n"
 
 
-def _meaning(code: Code) -> str:
-    return SENTENCES[code].replace("{", "*").replace("}", "*").replace("|", "\\|")
+def _meaning(sentence: str) -> str:
+    return sentence.replace("{", "*").replace("}", "*").replace("|", "\\|")
 
 
-def _route(route: Route) -> str:
-    about = (route.handler.__doc__ or "").strip().splitlines()[0]
+def _operation(described: Json, words: Words, route: Route) -> str:
+    operation = described["paths"][route.path][route.method.lower()]
     key = "no key" if route.scope is None else f"key: `{route.scope.value}`"
-    lines = [f"### `{route.method} {route.path}`\n", f"{about} ({key})\n"]
-    if route.query is not None:
-        lines.append(_fields("query", route.query))
+    if route.is_open_locally:
+        key += "; none on the server's own machine"
+    lines = [f"### `{route.name}`\n", f"{operation['summary']} ({key})\n"]
+    queries = [each for each in operation["parameters"] if each.get("in") == "query"]
+    if queries:
+        rows = [(each["name"], words.of(each["schema"]), each["required"]) for each in queries]
+        lines.append(_fields("query", rows))
     if route.body is not None:
-        lines.append(_fields("body", route.body))
+        record = described["components"]["schemas"][route.body.__name__]
+        rows = [(name, words.field(name, record), name in record["required"]) for name in record["properties"]]
+        lines.append(_fields("body", rows))
     return "\n".join(lines)
 
 
-def _fields(kind: str, record: type[Any]) -> str:
-    rows = [f"| {kind} | |", "| --- | --- |"]
-    for field in msgspec.structs.fields(record):
-        required = ", **required**" if field.required else ""
-        rows.append(f"| `{field.encode_name}` | {_type(field.type)}{required} |")
-    return "\n".join(rows) + "\n"
-
-
-def _type(hint: Any) -> str:
-    """A field's type in words, its bounds included."""
-    metadata = getattr(hint, "__metadata__", ())
-    if metadata:
-        bounds = ", ".join(_bounds(each) for each in metadata if isinstance(each, msgspec.Meta))
-        return f"{_type(hint.__origin__)} ({bounds})" if bounds else _type(hint.__origin__)
-    if hint is Any:
-        return "JSON"
-    if get_origin(hint) is Literal:
-        return " ".join(f"`{value}`" for value in get_args(hint))
-    parts = [each for each in get_args(hint) if each not in (type(None), msgspec.UnsetType)]
-    origin = getattr(hint, "__origin__", None)
-    if origin in (list, dict):
-        return f"{'list of' if origin is list else 'object of'} {_type(parts[-1])}"
-    if parts:
-        return " or ".join(dict.fromkeys(_type(each) for each in parts))
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return "{" + ", ".join(f"`{field.encode_name}`" for field in msgspec.structs.fields(hint)) + "}"
-    if hasattr(hint, "__members__"):
-        return " ".join(f"`{member.value}`" for member in hint)
-    return {str: "text", int: "integer", float: "number", bool: "true or false"}[hint]
-
-
-def _bounds(meta: msgspec.Meta) -> str:
-    low = meta.min_length if meta.min_length is not None else meta.ge
-    high = meta.max_length if meta.max_length is not None else meta.le
-    unit = " long" if meta.max_length is not None or meta.min_length is not None else ""
-    if low is None:
-        return f"up to {high}{unit}"
-    return f"{low} to {high}{unit}" if high is not None else f"from {low}{unit}"
+def _fields(kind: str, rows: list[tuple[str, str, bool]]) -> str:
+    lines = [f"| {kind} | |", "| --- | --- |"]
+    lines += [f"| `{name}` | {words}{', **required**' if is_required else ''} |" for name, words, is_required in rows]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:

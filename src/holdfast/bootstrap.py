@@ -28,6 +28,8 @@ from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.domain.limits import SECOND_MS
 from holdfast.domain.rate_limits import RateLimits
 from holdfast.doors.http.app import HttpApp
+from holdfast.doors.http.description import Description
+from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
 from holdfast.doors.http.tls import TlsFiles, TlsUnusable
 from holdfast.engine.batch import Outcome, run_batch
@@ -119,6 +121,11 @@ def open_store(settings: Settings, *, server_pid: int | None = None) -> Store:
     from holdfast.store.postgres import PostgresStore
 
     return PostgresStore(settings.database_url)
+
+
+def openapi() -> bytes:
+    """What describes the HTTP API, as a server would answer it."""
+    return Description(ROUTES).content
 
 
 def open_readers(settings: Settings) -> Reader:

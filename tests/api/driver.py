@@ -22,6 +22,7 @@ from holdfast.store.postgres import PostgresStore
 from holdfast.store.sqlite import SqliteStore
 from holdfast.testing.caller import Caller
 from holdfast.testing.clock import FakeClock
+from tests.support.description import DESCRIPTION
 
 CONFIGURED_KEY = "configured-for-the-tests"
 """An admin key of the default account."""
@@ -215,7 +216,9 @@ class Server:
         await self.app(scope, receive or whole, send)
         start, *parts = sent
         headers = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Response(start["status"], headers, b"".join(part["body"] for part in parts))
+        response = Response(start["status"], headers, b"".join(part["body"] for part in parts))
+        DESCRIPTION.check(request.method, raw_path, response.status, headers, response.content)
+        return response
 
     def flush_log(self) -> None:
         """Have the request log written, which no test waits a second for."""

@@ -108,7 +108,7 @@ def refusals(account: Account) -> list[Request]:
         account.request("POST", "/v1/sessions", b"{"),
         account.request("POST", "/v1/sessions", b"x" * 2_000_000),
         account.request("POST", "/v1/sessions", {"agent": "claude"}, Content_Type="text/plain"),
-        account.request("POST", "/v1/sessions", {"agent": "claude"}, If_Match="?"),
+        account.request("PATCH", "/v1/sessions/none", {"branch": "main"}, If_Match="?"),
         account.request("POST", "/v1/sessions", {"agent": "claude"}, Idempotency_Key="?"),
         Request("GET", "/v1/sessions"),
     ]

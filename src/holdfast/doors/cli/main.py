@@ -55,6 +55,7 @@ VERBS = {
     "copy": "databases:copy_command",
     "doctor": "databases:doctor_command",
     "config": "config_command:config_command",
+    "openapi": "openapi:openapi_command",
 }
 """Where each verb lives, in the order in which help lists them."""
 

@@ -26,6 +26,7 @@ from holdfast.domain.ids import AccountId, KeyId
 from holdfast.doors.http import strict_json
 from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
 from holdfast.doors.http.call import Answer, Call, Document, Streamed, Watch, revision_of
+from holdfast.doors.http.description import Description
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.observing import ACTOR, BODY_BYTES, ROUTE, Observer, now
@@ -83,7 +84,7 @@ class HttpApp:
     ) -> None:
         self._core = core
         self._observer = Observer(core)
-        self._router = Router(ROUTES)
+        self._router = Router(Description(ROUTES).routes)
         self._on_start = on_start
         self._on_stop = on_stop
         self._local_hosts_only = local_hosts_only
@@ -150,7 +151,8 @@ class HttpApp:
         scope[ROUTE] = route = found.route
         if self._local_hosts_only:
             _require_local(headers)
-        needed = None if route.is_open_locally and self._is_from_here(headers) else route.scope
+        is_open = route.is_open_locally and self._is_local and _is_from_here(headers)
+        needed = None if is_open else route.scope
         if needed is None:
             actor = _ANYBODY
             await read_body(receive, scope, limit_bytes=0)
@@ -172,7 +174,7 @@ class HttpApp:
             body=body,
             query=_query(route, scope["query_string"]),
             idempotency=idempotency,
-            revision=revision_of(_text(headers[b"if-match"])) if b"if-match" in headers else None,
+            revision=revision_of(_text(headers.get(b"if-match"))) if route.takes_revision else None,
             request_id=request_id,
             correlation_id=correlation_id,
             size_bytes=len(raw),
@@ -234,10 +236,6 @@ class HttpApp:
 
         credential = tuple(headers.get(name) for name in _CREDENTIALS)
         return Watch(_text(headers.get(b"last-event-id")), Permission(credential, is_valid))
-
-    def _is_from_here(self, headers: Headers) -> bool:
-        """Whether only somebody on this machine can have asked, and no page that came from elsewhere."""
-        return self._is_local and not _FORWARDED.intersection(headers) and _is_for_here(headers)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -355,21 +353,18 @@ def _unauthorized(*, was_given: bool) -> HttpProblem:
 
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
+_FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 """What a proxy adds: behind one, a local address says nothing of who asks."""
 
 
 def _require_local(headers: Headers) -> None:
-    """Refuse what a page elsewhere could have sent, by name or by origin, or somebody else through a proxy.
-
-    Raises: HttpProblem 403.
-    """
-    if not _is_for_here(headers) or _FORWARDED.intersection(headers):
+    """Refuse what a page elsewhere could have sent, or somebody else through a proxy. Raises: HttpProblem 403."""
+    if not _is_from_here(headers):
         raise HttpProblem(403, "not_local", "Without keys, only this machine itself is served.")
 
 
-def _is_for_here(headers: Headers) -> bool:
-    """Whether this machine was asked under its own name, and not by a page of another origin.
+def _is_from_here(headers: Headers) -> bool:
+    """Whether this machine was asked under its own name: not by a page of another origin, nor through a proxy.
 
     A page elsewhere can have its name resolved to a loopback address, but it cannot change what its requests call the
     server.
@@ -378,7 +373,7 @@ def _is_for_here(headers: Headers) -> bool:
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     origin = _text(headers.get(b"origin"))
     is_foreign = origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
-    return name in _LOCAL_NAMES and not is_foreign
+    return name in _LOCAL_NAMES and not is_foreign and _FORWARDED.isdisjoint(headers)
 
 
 def _decoded(
@@ -432,7 +427,9 @@ def _query(route: Route, query_string: bytes) -> Any:
     if errors:
         raise InvalidBody(errors)
     if route.query is None:
-        raise InvalidBody([FieldError(name, "is not known here") for name in given])
+        if given:
+            raise InvalidBody([FieldError(name, "is not known here") for name in given])
+        return None
     return decode_into(given, route.query)
 
 

@@ -35,8 +35,12 @@ SUGGESTIONS_MAX = 10
 
 # It ends in a look-ahead because `$` would let a final newline through.
 WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
+OF_ACCOUNTS = r"^[A-Za-z0-9._-]*(?![\s\S])"
 
-PATTERNS_IN_WORDS = {WITHOUT_CONTROLS: "must not hold control characters"}
+PATTERNS_IN_WORDS = {
+    WITHOUT_CONTROLS: "must not hold control characters",
+    OF_ACCOUNTS: "must be of A–Z a–z 0–9 . _ -",
+}
 """What a text that does not match is told, instead of the pattern."""
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

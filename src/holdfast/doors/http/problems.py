@@ -51,18 +51,42 @@ TITLES: dict[int, str] = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     410: "Gone",
     412: "Precondition failed",
     413: "Payload too large",
+    414: "URI too long",
     415: "Unsupported media type",
     422: "Unprocessable content",
     428: "Precondition required",
     429: "Too many requests",
+    431: "Request header fields too large",
     500: "Internal error",
     503: "Service unavailable",
     507: "Insufficient storage",
 }
+
+
+DOOR_CODES: dict[str, tuple[int, str]] = {
+    "malformed_json": (400, "The body is not acceptable JSON."),
+    "malformed_path": (400, "The path holds a segment that cannot be an id."),
+    "malformed_if_match": (400, "If-Match takes a session's revision."),
+    "unauthorized": (401, "There is no key, or it is not valid."),
+    "not_local": (403, "Without keys, only the server's own machine is served."),
+    "method_not_allowed": (405, "The path exists, and `Allow` says by which methods."),
+    "request_timeout": (408, "The request did not arrive in time."),
+    "payload_too_large": (413, "The body is over the route's limit."),
+    "uri_too_long": (414, "Path and query are too long."),
+    "unsupported_media_type": (415, "The body is not sent as application/json."),
+    "headers_too_large": (431, "The request has too many headers, or too long ones."),
+    "not_ready": (503, "The store does not take writes."),
+}
+"""What the door itself refuses: by code, the status and what it means. The core's own are in STATUS and SENTENCES."""
+
+
+WIRE_CODES = ("request_timeout", "payload_too_large", "uri_too_long", "headers_too_large")
+"""What any well-formed request may be refused for before its route is looked at; see `faults`."""
 
 
 class HttpProblem(Exception):

@@ -32,8 +32,8 @@ class Route(NamedTuple):
 
     path: segments in braces are ids. scope: what the key must include; None: no key is needed.
     body: the record that a body becomes; None: none is taken. query: likewise for the query string.
-    is_mutating: an Idempotency-Key is honoured. is_watching: the answer may wait for news.
-    budget: from which a request is taken where its key has a rate limit.
+    is_mutating: an Idempotency-Key is honoured. takes_revision: so is If-Match.
+    is_watching: the answer may wait for news. budget: from which a request is taken where its key has a rate limit.
     is_open_locally: no key is needed on the server's own machine.
     routine: what its requests are, where not each is worth a line in the request log.
     """
@@ -50,6 +50,12 @@ class Route(NamedTuple):
     budget: Budget = Budget.REQUESTS
     is_open_locally: bool = False
     routine: Routine | None = None
+    takes_revision: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its method and path: what no other route has."""
+        return f"{self.method} {self.path}"
 
 
 class Found(NamedTuple):

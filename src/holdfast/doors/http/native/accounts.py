@@ -11,7 +11,7 @@ from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId
 from holdfast.doors.http.call import Answer, Call, answered
-from holdfast.doors.http.native.fields import Id, Name, Natural, Reason, Record, checked_account_id
+from holdfast.doors.http.native.fields import AccountName, Name, Natural, Reason, Record
 from holdfast.doors.http.native.paging import ListQuery, list_request, page_body
 from holdfast.doors.http.rendering import rendered
 from holdfast.doors.http.routing import Route
@@ -30,7 +30,7 @@ class LimitsBody(Record):
 class AccountBody(Record):
     """`POST /v1/accounts`."""
 
-    id: Id
+    id: AccountName
     name: Name | None = None
     limits: LimitsBody = msgspec.field(default_factory=LimitsBody)
 
@@ -53,7 +53,7 @@ class AccountsQuery(ListQuery):
 class EraseQuery(Record):
     """`DELETE /v1/accounts/{id}`. `confirm`: the account's id once more."""
 
-    confirm: str = ""
+    confirm: str
     reason: Reason | None = None
 
 
@@ -65,8 +65,8 @@ async def create(call: Call) -> Answer:
     """Make an account."""
     body: AccountBody = call.body
     limit = body.limits.live_sessions
-    account_id = checked_account_id(body.id, field="id")
-    return answered(await call.execute(CreateAccount(account_id, body.name, None if limit is UNSET else limit)))
+    command = CreateAccount(AccountId(body.id), body.name, None if limit is UNSET else limit)
+    return answered(await call.execute(command))
 
 
 async def list_accounts(call: Call) -> Answer:

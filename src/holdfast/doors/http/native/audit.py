@@ -1,6 +1,9 @@
 """Routes for the audit: what was done, and whether that is still what was written down."""
 
 import re
+from typing import Annotated
+
+import msgspec
 
 from holdfast.commands.auditing import AUDIT_LIST
 from holdfast.domain.actor import KeyScope
@@ -30,7 +33,7 @@ class VerifyQuery(Record):
     """`GET /v1/audit/verify`. `number`, `sha256`: the head of the chain as an earlier verification told it."""
 
     number: Natural | None = None
-    sha256: str | None = None
+    sha256: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{SHA256.pattern}$"})] | None = None
 
 
 async def list_audit(call: Call) -> Answer:

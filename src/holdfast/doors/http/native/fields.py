@@ -1,14 +1,12 @@
 """Types of fields that several bodies share: their bounds, and what becomes of them."""
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from holdfast.domain.errors import Code, FieldError, Refusal
-from holdfast.domain.ids import AccountId
 from holdfast.domain.limits import (
     ID_CHARS_MAX,
     INTEGER_MAX,
@@ -19,11 +17,12 @@ from holdfast.domain.limits import (
     SUMMARY_CHARS_MAX,
 )
 from holdfast.domain.times import epoch_ms
-from holdfast.doors.http.bodies import WITHOUT_CONTROLS
+from holdfast.doors.http.bodies import OF_ACCOUNTS, WITHOUT_CONTROLS
 
 # Ids and names stand in tables and logs, where a control character can only do harm.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
+AccountName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=OF_ACCOUNTS)]
 Note = Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
 Summary = Annotated[str, msgspec.Meta(min_length=1, max_length=SUMMARY_CHARS_MAX)]
@@ -33,22 +32,13 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]
 Token = Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=INTEGER_MAX // SECOND_MS)]
-Time = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+Time = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra_json_schema={"format": "date-time"})]
 
 LAST_YEAR = 9_000
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
     """A body or a query string: what it does not name is refused."""
-
-
-def checked_account_id(text: str, *, field: str) -> AccountId:
-    """The id of an account, as given. Raises: validation_failed."""
-    if ACCOUNT_ID.fullmatch(text) is None:
-        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError(field, "must be 1–64 of A–Z a–z 0–9 . _ -"),))
-    return AccountId(text)
 
 
 def free_json(value: object, *, field: str, bytes_max: int) -> str:

@@ -7,11 +7,11 @@ import msgspec
 
 from holdfast.commands.keys import KEY_LIST, CreateKey, RevokeKey, RotateKey
 from holdfast.domain.actor import RANK, KeyScope
-from holdfast.domain.ids import KeyId
+from holdfast.domain.ids import AccountId, KeyId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.domain.limits import DAY_MS, SECOND_MS
 from holdfast.doors.http.call import Answer, Call, answered
-from holdfast.doors.http.native.fields import Id, Name, Record, Time, at_ms, checked_account_id
+from holdfast.doors.http.native.fields import AccountName, Id, Name, Record, Time, at_ms
 from holdfast.doors.http.native.paging import ListQuery, list_request, page_body
 from holdfast.doors.http.routing import Route
 from holdfast.engine import queries
@@ -29,7 +29,7 @@ class KeyBody(Record):
     name: Name = "unnamed"
     scopes: Annotated[list[KeyScope], msgspec.Meta(min_length=1, max_length=4)] | None = None
     scope: KeyScope = KeyScope.AGENT
-    account_id: Id | None = None
+    account_id: AccountName | None = None
     project_id: Id | None = None
     expires_at: Time | None = None
 
@@ -49,7 +49,7 @@ class KeysQuery(ListQuery):
 async def create(call: Call) -> Answer:
     """Make a key; it is shown this once."""
     body: KeyBody = call.body
-    account_id = None if body.account_id is None else checked_account_id(body.account_id, field="account_id")
+    account_id = None if body.account_id is None else AccountId(body.account_id)
     scope = max(body.scopes, key=RANK.__getitem__) if body.scopes else body.scope
     expires_at_ms = at_ms(body.expires_at, field="expires_at")
     entropy = os.urandom(KEY_ENTROPY_BYTES)

@@ -1,6 +1,6 @@
 """Routes by which a holder, or whoever watches it, says what becomes of a session."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -47,14 +47,14 @@ Unset = msgspec.UnsetType
 class HolderBody(Record):
     """A holder's write: its token, which an exclusive session's has to carry."""
 
-    fencing_token: Token | None = None
+    fencing_token: Annotated[Token | None, msgspec.Meta(description="As its start answered it.")] = None
 
 
 class HeartbeatBody(HolderBody):
     """`POST …/heartbeat`."""
 
     activity: Note | None = None
-    progress: Integer | None = None
+    progress: Annotated[Integer | None, msgspec.Meta(description="Anything that grows with real work.")] = None
     status_note: Note | None = None
 
 
@@ -117,7 +117,7 @@ class PatchBody(HolderBody):
 class DeleteQuery(Record):
     """`DELETE /v1/sessions/{id}`."""
 
-    confirm: bool = False
+    confirm: Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
     fencing_token: Token | None = None
 
 
@@ -242,6 +242,6 @@ ROUTES = [
     _verb("stop", stop, StopBody),
     _verb("archive", archive, HolderBody),
     _verb("checkpoint", checkpoint, CheckpointBody),
-    Route("PATCH", "/v1/sessions/{id}", patch, KeyScope.AGENT, body=PatchBody, is_mutating=True),
+    Route("PATCH", "/v1/sessions/{id}", patch, KeyScope.AGENT, body=PatchBody, is_mutating=True, takes_revision=True),
     Route("DELETE", "/v1/sessions/{id}", delete, KeyScope.AGENT, query=DeleteQuery, is_mutating=True),
 ]

@@ -1,15 +1,18 @@
 """Routes that begin a session: start or resume, take over, report."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import SessionId
 from holdfast.domain.limits import META_BYTES_MAX, SCOPE_BYTES_MAX
-from holdfast.domain.policy import OnLapse, PolicyRequest
+from holdfast.domain.policy import PRESET_NAMES, OnLapse, PolicyRequest
 from holdfast.domain.scope import ScopeParts, canonical
 from holdfast.domain.session import EndReason
+from holdfast.doors.http.bodies import WITHOUT_CONTROLS
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.native.fields import (
     Id,
@@ -27,13 +30,20 @@ from holdfast.doors.http.native.fields import (
 )
 from holdfast.doors.http.routing import Route
 
+Preset = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*PRESET_NAMES]})]
+IntervalSeconds = Annotated[Seconds, msgspec.Meta(extra_json_schema={"exclusiveMinimum": 0})]
+ScopeText = Annotated[
+    str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": SCOPE_BYTES_MAX, "pattern": WITHOUT_CONTROLS})
+]
+"""What the core itself refuses is only described by the extra words."""
+
 
 class PolicyBody(Record):
     """A lease policy: a preset's name, and what differs from it."""
 
-    preset: Name | None = None
+    preset: Preset | None = None
     lease_seconds: Seconds | None = None
-    heartbeat_interval_seconds: Seconds | None = None
+    heartbeat_interval_seconds: IntervalSeconds | None = None
     heartbeat_jitter_seconds: Seconds | None = None
     grace_seconds: Seconds | None = None
     fail_after_seconds: Seconds | None = None
@@ -71,7 +81,7 @@ class AboutBody(Record):
 class PlacedBody(AboutBody):
     """A body that says what the session is on: a scope, or the parts of one."""
 
-    scope: str | ScopeBody | None = None
+    scope: ScopeText | ScopeBody | None = None
     project_id: Id | None = None
     venture: Name | None = None
     repo: Name | None = None
@@ -83,14 +93,18 @@ class StartBody(PlacedBody, kw_only=True):
     """`POST /v1/sessions`."""
 
     agent: Name
-    holder_id: Id | None = None
-    policy: str | PolicyBody | None = None
-    exclusive: bool | None = None
-    take_over: TakeOverBody | None = None
+    holder_id: Annotated[Id | None, msgspec.Meta(description="Who works; the key's id if not given.")] = None
+    policy: Preset | PolicyBody | None = None
+    exclusive: Annotated[bool | None, msgspec.Meta(description="One session at a time on the scope.")] = None
+    take_over: Annotated[TakeOverBody | None, msgspec.Meta(description="Take what lapsed, and start, in one.")] = None
     on_conflict: Literal["reject", "supersede"] = "reject"
-    force: bool = False
+    force: Annotated[bool, msgspec.Meta(description="Even from the living; an operator's right, with a reason.")] = (
+        False
+    )
     reason: Reason | None = None
-    client_session_id: Id | None = None
+    client_session_id: Annotated[
+        Id | None, msgspec.Meta(description="The client's own id: a start that names it again resumes.")
+    ] = None
 
 
 class TakeOverSessionBody(AboutBody, kw_only=True):
@@ -100,7 +114,7 @@ class TakeOverSessionBody(AboutBody, kw_only=True):
     holder_id: Id | None = None
     agent: Name | None = None
     force: bool = False
-    policy: str | PolicyBody | None = None
+    policy: Preset | PolicyBody | None = None
 
 
 class ReportBody(PlacedBody, kw_only=True):

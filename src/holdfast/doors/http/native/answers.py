@@ -1,0 +1,812 @@
+"""What every route answers: the shapes of its bodies, the codes of its refusals, and an example of a request.
+
+The bodies themselves are made by the core (`commands.bodies`, `engine.queries`) and rendered by `rendering`. The API
+tests compare every response that they see with what is described here.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from holdfast.commands.bodies import Body
+from holdfast.domain.account import AccountStatus
+from holdfast.domain.actor import KeyScope
+from holdfast.domain.audit import AuditAction, FlawKind
+from holdfast.domain.errors import Action, Code
+from holdfast.domain.events import EventType, Rule
+from holdfast.domain.liveness import Liveness
+from holdfast.domain.policy import OnLapse
+from holdfast.domain.session import EndReason, FailedBy, Status
+
+SessionId = Annotated[str, Meta(examples=["sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"])]
+AccountId = Annotated[str, Meta(examples=["default"])]
+KeyId = Annotated[str, Meta(examples=["key_01KF5V3Z5RH1J3K5M7N9P0QRST"])]
+Token = Annotated[int, Meta(description="Send it with every write; it is told this once.", examples=[7])]
+Seconds = Annotated[float, Meta(examples=[60])]
+At = Annotated[datetime, Meta(tz=True)]
+Soon = Annotated[At | None, Meta(examples=["2026-01-17T10:03:00.000Z"])]
+Interval = Annotated[float | None, Meta(examples=[60])]
+Count = Annotated[int, Meta(ge=0)]
+NextCursor = Annotated[str, Meta(description="Where the list goes on; null on the last page.")]
+Total = Annotated[int, Meta(description="All rows of the filter; only with `include_total=true`.")]
+
+
+class Policy(msgspec.Struct):
+    """The lease policy in force."""
+
+    preset: Annotated[str, Meta(examples=["monitor"])]
+    lease_seconds: Annotated[float, Meta(examples=[180])]
+    heartbeat_interval_seconds: Interval
+    heartbeat_jitter_seconds: Annotated[float, Meta(examples=[5])]
+    grace_seconds: Seconds
+    fail_after_seconds: Annotated[float | None, Meta(examples=[900])]
+    on_lapse: Annotated[OnLapse, Meta(examples=["revivable"])]
+
+
+class SessionSummary(msgspec.Struct, kw_only=True):
+    """A session without its free JSON."""
+
+    id: SessionId
+    scope: Annotated[str, Meta(examples=["repo=holdfast"])]
+    status: Annotated[Status, Meta(examples=["active"])]
+    liveness: Annotated[
+        Liveness | None, Meta(description="Computed as read; null once it has ended.", examples=["live"])
+    ]
+    agent: Annotated[str, Meta(examples=["claude"])]
+    holder_id: str
+    exclusive: bool
+    revision: Annotated[int, Meta(description="For `If-Match`; beats do not move it.", examples=[1])]
+    started_at: At
+    last_heartbeat_at: At
+    lease_expires_at: Soon
+    status_changed_at: At
+    status_reason: str | None
+    ended_at: At | None
+    end_reason: EndReason | None
+    failed_by: FailedBy | None
+    exit_code: int | None
+    late: Annotated[bool, Meta(description="Its end was told after silence had been taken for one.")]
+    reported_late: Annotated[bool, Meta(description="It was reported after the fact; its times are claims.")]
+    activity: str | None
+    status_note: str | None
+    progress: int | None
+    stop_requested: bool
+    stop_reason: str | None
+    wake_at: At | None
+    took_over_from: SessionId | None
+    taken_over_by: SessionId | None
+    archived_at: At | None
+    checkpoint_count: Count
+    policy: Policy
+    mode: str | None
+    project_id: str | None
+    venture: str | None
+    repo: str | None
+    track: str | None
+    workspace: str | None
+    machine_id: str | None
+    slot: int | None
+    parent_id: str | None
+    group_id: str | None
+    client_session_id: str | None
+    branch: str | None
+    commit_sha: str | None
+    issue_number: int | None
+    current_task_id: str | None
+    correlation_id: str
+
+
+class Session(SessionSummary, kw_only=True):
+    """A session: all but its fencing token."""
+
+    error_details: Any
+    meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")]
+
+
+class ListedSession(SessionSummary, kw_only=True):
+    """A session in a list. With `fields=summary` its free JSON is left out."""
+
+    error_details: Any = UNSET
+    meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")] | UnsetType = UNSET
+
+
+class BeatingSession(Session, kw_only=True):
+    """A session, and when its next beat is expected."""
+
+    next_heartbeat_at: Soon
+    heartbeat_interval_seconds: Interval
+
+
+class ChangedSession(BeatingSession, kw_only=True):
+    """A session that goes on."""
+
+    reactivated: Annotated[bool, Meta(description="It had been given up for silent, and came back.")]
+
+
+class Checkpoint(msgspec.Struct, kw_only=True):
+    """A durable note of progress."""
+
+    id: Annotated[str, Meta(examples=["cp_01KF5V3Z5RBCDEFGHJKMNPQRST"])]
+    session_id: SessionId
+    number: Annotated[int, Meta(description="1, 2, 3… within its session, without gaps.", examples=[1])]
+    summary: Annotated[str, Meta(examples=["parser done, lexer half"])]
+    work_completed: list[Any]
+    blockers: list[Any]
+    next_actions: list[Any]
+    state: Any
+    branch: str | None
+    commit_sha: str | None
+    created_at: At
+    correlation_id: str
+
+
+class WrittenCheckpoint(Checkpoint, kw_only=True):
+    """A checkpoint just written, which counted as a beat."""
+
+    next_heartbeat_at: Soon
+    heartbeat_interval_seconds: Interval
+    lease_expires_at: Soon
+
+
+class Recoverable(msgspec.Struct):
+    """A session that fell silent and that nobody has taken over."""
+
+    id: SessionId
+    status: Annotated[Status, Meta(examples=["stalled"])]
+    agent: Annotated[str, Meta(examples=["claude"])]
+    last_heartbeat_at: At
+    checkpoint_count: Count
+    can_resume: bool
+
+
+class StartedSession(BeatingSession, kw_only=True):
+    """A session that somebody acquired, and what the last one on its scope left."""
+
+    outcome: Annotated[str, Meta(extra_json_schema={"enum": ["created", "resumed", "taken_over"]})]
+    fencing_token: Token
+    last_checkpoint: Checkpoint | None
+    recoverable: list[Recoverable]
+
+
+class Beat(msgspec.Struct, kw_only=True):
+    """A beat was taken."""
+
+    status: Annotated[Status, Meta(examples=["active"])]
+    last_heartbeat_at: At
+    next_heartbeat_at: Soon
+    heartbeat_interval_seconds: Interval
+    lease_expires_at: Soon
+    stop_requested: Annotated[bool, Meta(description="Somebody asks the holder to stop.")]
+    reactivated: bool
+    stop_reason: str | UnsetType = UNSET
+
+
+class WayOut(msgspec.Struct):
+    """One thing that works in the state in which it is suggested."""
+
+    action: Action
+    how: str
+    method: str | UnsetType = UNSET
+    path: str | UnsetType = UNSET
+    body: dict[str, Any] | UnsetType = UNSET
+    after_at: At | UnsetType = UNSET
+
+
+class BeatResult(msgspec.Struct, kw_only=True):
+    """One result of a batch: a beat's fields where `ok`, else a refusal's."""
+
+    session_id: str
+    ok: bool
+    status: Status | UnsetType = UNSET
+    last_heartbeat_at: At | UnsetType = UNSET
+    next_heartbeat_at: At | UnsetType | None = UNSET
+    heartbeat_interval_seconds: Seconds | UnsetType | None = UNSET
+    lease_expires_at: At | UnsetType | None = UNSET
+    stop_requested: bool | UnsetType = UNSET
+    reactivated: bool | UnsetType = UNSET
+    stop_reason: str | UnsetType = UNSET
+    status_code: int | UnsetType = UNSET
+    code: Code | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    ways_out: list[WayOut] | UnsetType = UNSET
+
+
+class BeatResults(msgspec.Struct):
+    """One result a beat, in the order of the request."""
+
+    results: list[BeatResult]
+    accepted: Count
+    refused: Count
+
+
+class DeletedRows(msgspec.Struct):
+    """How much was deleted, by kind."""
+
+    sessions: Count
+    checkpoints: Count
+
+
+class DeletedSession(msgspec.Struct):
+    """A session that is gone, and what went with it."""
+
+    id: SessionId
+    deleted: DeletedRows
+
+
+class Fence(msgspec.Struct):
+    """A token that is current."""
+
+    scope: Annotated[str, Meta(examples=["repo=holdfast"])]
+    current: Annotated[bool, Meta(extra_json_schema={"const": True})]
+    session_id: SessionId
+
+
+class Happening(msgspec.Struct):
+    """What time has decided and no sweep has recorded yet, and from what."""
+
+    type: Annotated[EventType, Meta(examples=["session.stalled"])]
+    rule: Annotated[Rule, Meta(examples=["lease_lapsed"])]
+    at: At
+    last_heartbeat_at: At | UnsetType = UNSET
+    lease_seconds: Seconds | UnsetType = UNSET
+    fail_after_seconds: Seconds | UnsetType = UNSET
+    abandon_after_seconds: Seconds | UnsetType = UNSET
+    was: str | UnsetType = UNSET
+
+
+class Event(msgspec.Struct):
+    """One change of a session's state."""
+
+    id: Annotated[str, Meta(examples=["evt_01KF5V3Z5RXYZ0123456789ABC"])]
+    type: Annotated[EventType, Meta(examples=["session.started"])]
+    rule: Annotated[Rule, Meta(examples=["requested"])]
+    session_id: SessionId
+    project_id: str | None
+    at: Annotated[At, Meta(description="When it took effect.")]
+    recorded_at: At
+    actor: str
+    correlation_id: str
+    data: dict[str, Any]
+
+
+class ListedEvent(Event):
+    """An event, and the cursor behind it."""
+
+    cursor: str
+
+
+class Events(msgspec.Struct):
+    """Events in the order of commits. `next_cursor` is where to go on, also when there were none."""
+
+    items: list[ListedEvent]
+    next_cursor: str
+
+
+class Explanation(msgspec.Struct):
+    """Why a session is in its state: the rule, its inputs, who and when."""
+
+    session: Session
+    because: Event | None
+    pending: list[Happening]
+    silent_seconds: Seconds
+    now_at: At
+    history: list[Event]
+
+
+class SessionList(msgspec.Struct):
+    """A page of sessions, newest first."""
+
+    items: list[ListedSession]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class CheckpointList(msgspec.Struct):
+    """A page of checkpoints, newest first."""
+
+    items: list[Checkpoint]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class Key(msgspec.Struct, kw_only=True):
+    """An API key: all but the key itself."""
+
+    id: KeyId
+    account_id: AccountId
+    name: Annotated[str, Meta(examples=["ci"])]
+    scope: Annotated[KeyScope, Meta(examples=["agent"])]
+    scopes: Annotated[list[KeyScope], Meta(examples=[["agent"]])]
+    project_id: Annotated[str | None, Meta(description="The one project whose sessions it sees and writes.")]
+    created_at: At
+    created_by: KeyId
+    expires_at: At | None
+    rotated_at: At | None
+    previous_expires_at: Annotated[At | None, Meta(description="Until when the secret before the rotation is good.")]
+    last_used_at: Annotated[At | None, Meta(description="To within some minutes.")]
+    revoked_at: At | None
+
+
+class CreatedKey(Key, kw_only=True):
+    """A key with a new secret."""
+
+    key: Annotated[str, Meta(description="Shown this once.", examples=["hfk_…"])]
+
+
+class KeyList(msgspec.Struct):
+    """A page of keys, newest first."""
+
+    items: list[Key]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class AccountLimits(msgspec.Struct):
+    """What an account may hold; null: any number."""
+
+    live_sessions: Count | None
+
+
+class AccountUsage(msgspec.Struct):
+    """What an account holds of that which can be limited."""
+
+    live_sessions: Count
+
+
+class Account(msgspec.Struct, kw_only=True):
+    """A tenant."""
+
+    id: AccountId
+    name: str | None
+    status: Annotated[AccountStatus, Meta(examples=["active"])]
+    suspended: Annotated[bool, Meta(description="Its keys are refused.")]
+    status_changed_at: At | None
+    limits: AccountLimits
+    created_at: At
+
+
+class AccountInUse(Account, kw_only=True):
+    """A tenant, and how much of its limits it uses."""
+
+    usage: AccountUsage
+
+
+class AccountList(msgspec.Struct):
+    """A page of accounts, by id."""
+
+    items: list[Account]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class AuditRecord(msgspec.Struct):
+    """Who did what to what, and why."""
+
+    id: Annotated[str, Meta(examples=["aud_01KF5V3Z5RABCDEFGHJKMNPQRS"])]
+    account_id: AccountId
+    number: Annotated[int, Meta(description="Its place in the account's chain, from 1 on.", examples=[1])]
+    at: At
+    key_id: KeyId
+    action: AuditAction
+    target: str
+    reason: str | None
+    correlation_id: str
+    data: Any
+    previous_sha256: Annotated[str, Meta(description="Of the record before it.")]
+    sha256: Annotated[str, Meta(description="Over this record in canonical form (RFC 8785), without this field.")]
+
+
+class AuditList(msgspec.Struct):
+    """A page of the audit, newest first."""
+
+    items: list[AuditRecord]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class AuditFlaw(msgspec.Struct):
+    """The first place at which the audit is not what was written."""
+
+    kind: FlawKind
+    number: int
+    id: str | None
+
+
+class AuditPlace(msgspec.Struct):
+    """A place in the chain of the audit: a record's number and hash; 0 and nothing before the first."""
+
+    number: Count
+    sha256: str
+
+
+class Verification(msgspec.Struct):
+    """What became of the audit since it was written. Whoever notes `head` elsewhere can tell a chain written anew."""
+
+    account_id: AccountId
+    intact: bool
+    verified: Annotated[int, Meta(ge=0, description="Records whose hash was made again and compared.")]
+    unchained: Annotated[int, Meta(ge=0, description="Records older than the chain, which have no hash.")]
+    flaw: AuditFlaw | None
+    cut: Annotated[AuditPlace, Meta(description="The last record that was deleted for its age.")]
+    head: Annotated[AuditPlace, Meta(description="The newest record.")]
+
+
+class Cleanup(msgspec.Struct):
+    """What a step of a cleanup deleted, or would have."""
+
+    dry_run: bool
+    deleted: DeletedRows
+    kept_unread: Annotated[int, Meta(ge=0, description="Sessions whose last checkpoint was handed to nobody.")]
+    next_cursor: Annotated[str | None, Meta(description="Where the next step goes on; null after the last.")]
+
+
+class Job(msgspec.Struct):
+    """A recurring job: what it is to do, and how its last run went. What it never did is null."""
+
+    name: Annotated[str, Meta(examples=["idempotency"])]
+    every_seconds: Annotated[float, Meta(examples=[3600])]
+    is_on: bool
+    keep_seconds: Annotated[float | None, Meta(description="How long its rows are kept; null: for ever.")]
+    next_run_at: At | None
+    claimed_by: Annotated[str | None, Meta(description="The node that runs it now.")]
+    claim_expires_at: At | None
+    last_run_at: At | None
+    last_duration_seconds: float | None
+    last_count: Annotated[int | None, Meta(description="Rows that the last run treated.")]
+    last_error: str | None
+    run_count: Count | None
+    failure_count: Count | None
+    total_count: Count | None
+
+
+class JobList(msgspec.Struct):
+    """Every recurring job."""
+
+    items: list[Job]
+    next_cursor: None
+
+
+class Health(msgspec.Struct):
+    """The process answers."""
+
+    status: Annotated[str, Meta(extra_json_schema={"const": "ok"})]
+
+
+class Ready(msgspec.Struct):
+    """A write was committed just now."""
+
+    status: Annotated[str, Meta(extra_json_schema={"const": "ready"})]
+
+
+class HealthFault(msgspec.Struct):
+    """What is wrong with a node."""
+
+    code: Annotated[str, Meta(examples=["store_unwritable"])]
+    detail: str
+
+
+class StoreHealth(msgspec.Struct):
+    """How a trial read and a trial write fared; no error: null."""
+
+    read_error: str | None
+    read_seconds: float
+    write_error: str | None
+    write_seconds: float
+
+
+class LastBatch(msgspec.Struct):
+    """The last transaction of the writer."""
+
+    commands: Count
+    took_seconds: float
+    age_seconds: float
+
+
+class WriterHealth(msgspec.Struct):
+    """How the writer fares."""
+
+    takes_commands: bool
+    queue_depth: Count
+    busy_seconds: Annotated[float, Meta(description="For how long it has been at its present batch.")]
+    last_batch: LastBatch | None
+
+
+class SweeperHealth(msgspec.Struct):
+    """How the sweeper fares, which finds the sessions that fell silent."""
+
+    is_alive: bool
+    age_seconds: Annotated[float, Meta(description="Since it last finished a pass.")]
+    took_seconds: float
+    examined: Count
+    changed: Count
+
+
+class RequestLogHealth(msgspec.Struct):
+    """How the request log fares."""
+
+    waiting: Annotated[int, Meta(ge=0, description="Lines that are not written yet.")]
+    lag_seconds: float
+    dropped: Annotated[int, Meta(ge=0, description="Lines that were lost.")]
+
+
+class ServiceTime(msgspec.Struct):
+    """The clock by which leases run."""
+
+    now_at: At
+    tick_age_seconds: Annotated[float, Meta(description="Since any node last ticked it.")]
+    paused_seconds: Annotated[float, Meta(description="Time that counts for no lease: no node was serving.")]
+
+
+class HealthDetail(msgspec.Struct):
+    """How a node fares, the faults first."""
+
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "degraded", "failing"]})]
+    problems: list[HealthFault]
+    version: str
+    uptime_seconds: float
+    store: StoreHealth
+    writer: WriterHealth
+    sweeper: SweeperHealth | None
+    request_log: RequestLogHealth
+    service_time: Annotated[ServiceTime | None, Meta(description="Null where the store could not be read.")]
+
+
+class LoggedRequest(msgspec.Struct):
+    """A request, and how it was answered."""
+
+    id: str
+    at: At
+    method: Annotated[str, Meta(examples=["POST"])]
+    route: Annotated[
+        str | None,
+        Meta(description="Its path without ids; null where no route was meant.", examples=["/v1/sessions/{id}/end"]),
+    ]
+    status: Annotated[int, Meta(examples=[409])]
+    error_code: str | None
+    detail: Annotated[str | None, Meta(description="Why it was refused, or what was notable otherwise.")]
+    duration_seconds: float
+    request_bytes: Count
+    response_bytes: Count
+    idempotency_hit: Annotated[bool, Meta(description="An earlier request's answer was given again.")]
+    key_id: Annotated[str | None, Meta(description="Null where no key was accepted.")]
+    request_id: str
+    correlation_id: str
+
+
+class RequestList(msgspec.Struct):
+    """A page of the request log, newest first."""
+
+    items: list[LoggedRequest]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class RequestCount(msgspec.Struct):
+    """Requests of one key to one route within one minute."""
+
+    minute_at: At
+    key_id: str
+    route: Annotated[str, Meta(examples=["/v1/sessions/{id}/heartbeat"])]
+    requests: Count
+    heartbeats: Annotated[int, Meta(ge=0, description="Accepted ones; those of a batch each.")]
+
+
+class RequestCounts(msgspec.Struct):
+    """Requests that are only counted, newest first."""
+
+    items: list[RequestCount]
+
+
+class FieldFault(msgspec.Struct):
+    """One field that was not accepted, and why."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """Why a request was refused, and what works instead. Source: RFC 9457."""
+
+    type: Annotated[str, Meta(extra_json_schema={"const": "about:blank"})]
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    instance: str | UnsetType = UNSET
+    errors: list[FieldFault] | UnsetType = UNSET
+    ways_out: list[WayOut] | UnsetType = UNSET
+    session_id: str | UnsetType = UNSET
+    successor_id: str | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
+    session_status: str | UnsetType = UNSET
+    end_reason: str | UnsetType = UNSET
+    lease_expires_at: At | UnsetType = UNSET
+    revision: int | UnsetType = UNSET
+    limit: int | UnsetType = UNSET
+    usage: int | UnsetType = UNSET
+
+
+class Text(NamedTuple):
+    """An answer that is no JSON of ours: its media type, and what is in it."""
+
+    media_type: str
+    about: str
+
+
+class Described(NamedTuple):
+    """A route as others read of it.
+
+    name: what a generated client calls it. answers: a shape by the status under which it is answered.
+    refuses: what this route alone is refused for; what every one may be refused for is not repeated.
+    """
+
+    name: str
+    answers: Mapping[int, type[msgspec.Struct] | Text]
+    refuses: tuple[str, ...] = ()
+    example: Body | None = None
+
+
+_TOKEN = (Code.NOT_FOUND, Code.FENCING_TOKEN_STALE)
+_OVER = (Code.SESSION_FAILED, Code.SESSION_ABANDONED, Code.SESSION_ENDED, Code.SESSION_TAKEN_OVER)
+_ENDING = (*_TOKEN, Code.FENCING_TOKEN_REQUIRED, *_OVER)
+_WRITING = (*_ENDING, Code.LEASE_HELD, Code.LEASE_EXPIRED)
+_STARTING = (
+    Code.NOT_FOUND,
+    Code.LEASE_HELD,
+    Code.SCOPE_LAPSED,
+    Code.SCOPE_CROWDED,
+    Code.QUOTA_EXCEEDED,
+    *_OVER,
+)
+
+_FOLLOWING = (Code.CURSOR_INVALID, Code.CURSOR_EXPIRED)
+
+DESCRIBED: Mapping[str, Described] = {
+    "GET /health": Described("health", {200: Health}),
+    "GET /health/live": Described("health_live", {200: Health}),
+    "GET /health/ready": Described("health_ready", {200: Ready}, ("not_ready",)),
+    "GET /health/detail": Described("health_detail", {200: HealthDetail}),
+    "GET /metrics": Described("metrics", {200: Text("text/plain", "Samples in Prometheus's text format.")}),
+    "GET /openapi.json": Described("openapi", {200: Text("application/json", "This description, as OpenAPI 3.1.")}),
+    "GET /docs": Described("docs", {200: Text("text/html", "This description, as a page.")}),
+    "POST /v1/sessions": Described(
+        "start_session",
+        {200: StartedSession, 201: StartedSession},
+        (*_STARTING, Code.CLIENT_SESSION_ID_REUSED),
+        {"scope": {"repo": "holdfast"}, "agent": "claude", "exclusive": True, "policy": {"lease_seconds": 180}},
+    ),
+    "POST /v1/sessions/report": Described(
+        "report_session",
+        {200: Session, 201: Session},
+        (Code.FENCING_TOKEN_STALE, Code.FENCING_TOKEN_REQUIRED),
+        {
+            "client_session_id": "laptop-2026-01-16-3",
+            "agent": "claude",
+            "started_at": "2026-01-16T10:00:00Z",
+            "ended_at": "2026-01-16T11:00:00Z",
+            "exit_code": 0,
+        },
+    ),
+    "POST /v1/sessions/{id}/takeover": Described(
+        "take_over_session", {201: StartedSession}, _STARTING, {"holder_id": "worker-2", "reason": "it fell silent"}
+    ),
+    "POST /v1/sessions/{id}/heartbeat": Described(
+        "heartbeat", {200: Beat}, _WRITING, {"fencing_token": 1, "activity": "running the tests", "progress": 12}
+    ),
+    "POST /v1/sessions/{id}/pause": Described(
+        "pause_session", {200: ChangedSession}, (*_WRITING, Code.SESSION_STALLED), {"fencing_token": 1}
+    ),
+    "POST /v1/sessions/{id}/resume": Described("resume_session", {200: ChangedSession}, _WRITING, {"fencing_token": 1}),
+    "POST /v1/sessions/{id}/park": Described(
+        "park_session",
+        {200: Session},
+        (*_ENDING, Code.SESSION_STALLED),
+        {"fencing_token": 1, "wake_at": "2040-01-17T10:00:00.000Z", "reason": "waits for a review"},
+    ),
+    "POST /v1/sessions/{id}/stall": Described(
+        "stall_session", {200: Session}, (*_ENDING, Code.SESSION_PARKED), {"reason": "no output for an hour"}
+    ),
+    "POST /v1/sessions/{id}/end": Described(
+        "end_session", {200: Session}, _ENDING, {"fencing_token": 1, "end_reason": "completed"}
+    ),
+    "POST /v1/sessions/{id}/fail": Described(
+        "fail_session", {200: Session}, _ENDING, {"fencing_token": 1, "reason": "the build broke", "exit_code": 2}
+    ),
+    "POST /v1/sessions/{id}/stop": Described(
+        "stop_session", {200: Session}, (Code.NOT_FOUND, *_OVER), {"reason": "the task was withdrawn"}
+    ),
+    "POST /v1/sessions/{id}/archive": Described(
+        "archive_session", {200: Session}, (*_TOKEN, Code.SESSION_NOT_TERMINAL), {}
+    ),
+    "POST /v1/sessions/{id}/checkpoint": Described(
+        "write_checkpoint",
+        {201: WrittenCheckpoint},
+        _WRITING,
+        {"fencing_token": 1, "summary": "parser done, lexer half", "next_actions": ["finish the lexer"]},
+    ),
+    "PATCH /v1/sessions/{id}": Described(
+        "patch_session",
+        {200: BeatingSession},
+        (*_WRITING, Code.REVISION_CONFLICT),
+        {"fencing_token": 1, "branch": "main", "meta": {"ticket": "HF-12"}},
+    ),
+    "DELETE /v1/sessions/{id}": Described(
+        "delete_session", {200: DeletedSession}, (*_TOKEN, Code.SESSION_NOT_TERMINAL, Code.SESSION_NOT_ARCHIVED)
+    ),
+    "POST /v1/heartbeats": Described(
+        "heartbeats",
+        {200: BeatResults},
+        (),
+        {"heartbeats": [{"session_id": "sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD", "fencing_token": 1}]},
+    ),
+    "GET /v1/fence": Described("check_fence", {200: Fence}, (Code.FENCING_TOKEN_STALE,)),
+    "GET /v1/sessions": Described("list_sessions", {200: SessionList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/sessions/{id}": Described("read_session", {200: Session}, (Code.NOT_FOUND,)),
+    "GET /v1/sessions/{id}/explain": Described("explain_session", {200: Explanation}, (Code.NOT_FOUND,)),
+    "GET /v1/sessions/{id}/checkpoints": Described(
+        "list_checkpoints", {200: CheckpointList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
+    ),
+    "GET /v1/events": Described("list_events", {200: Events}, (*_FOLLOWING, Code.TOO_MANY_STREAMS)),
+    "GET /v1/events/stream": Described(
+        "stream_events",
+        {
+            200: Text(
+                "text/event-stream",
+                "Server-sent events: `id` is a cursor, `event` a type, `data` an event as `GET /v1/events` lists it. "
+                "A block with an `id` alone moves the cursor on; a line `:` says that the stream is alive.",
+            )
+        },
+        (*_FOLLOWING, Code.TOO_MANY_STREAMS),
+    ),
+    "GET /v1/sessions/{id}/events": Described("list_session_events", {200: Events}, (Code.NOT_FOUND, *_FOLLOWING)),
+    "POST /v1/keys": Described(
+        "create_key", {201: CreatedKey}, (Code.SECRET_ALREADY_SHOWN,), {"name": "ci", "scopes": ["agent"]}
+    ),
+    "GET /v1/keys": Described("list_keys", {200: KeyList}, (Code.CURSOR_INVALID,)),
+    "POST /v1/keys/{id}/rotate": Described(
+        "rotate_key",
+        {201: CreatedKey},
+        (Code.NOT_FOUND, Code.KEY_ENDED, Code.SECRET_ALREADY_SHOWN),
+        {"overlap_seconds": 3600},
+    ),
+    "DELETE /v1/keys/{id}": Described("revoke_key", {200: Key}, (Code.NOT_FOUND,)),
+    "POST /v1/accounts": Described(
+        "create_account",
+        {201: Account},
+        (Code.ACCOUNT_EXISTS,),
+        {"id": "acme", "name": "Acme", "limits": {"live_sessions": 100}},
+    ),
+    "GET /v1/accounts": Described("list_accounts", {200: AccountList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/accounts/{id}": Described("read_account", {200: AccountInUse}, (Code.NOT_FOUND,)),
+    "PATCH /v1/accounts/{id}": Described(
+        "patch_account",
+        {200: Account},
+        (Code.NOT_FOUND, Code.ACCOUNT_PERMANENT),
+        {"suspended": True, "reason": "the invoice is overdue"},
+    ),
+    "DELETE /v1/accounts/{id}": Described("erase_account", {202: Account}, (Code.NOT_FOUND, Code.ACCOUNT_PERMANENT)),
+    "GET /v1/accounts/{id}/export": Described(
+        "export_account",
+        {
+            200: Text(
+                "application/jsonl",
+                "A JSON document a line, of the `kind` that it says: first the account, then every row, and last `end` "
+                "with the number of `rows`; without that line, the file is not whole.",
+            )
+        },
+        (Code.NOT_FOUND,),
+    ),
+    "GET /v1/audit": Described("list_audit", {200: AuditList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/audit/verify": Described("verify_audit", {200: Verification}),
+    "POST /v1/cleanup": Described(
+        "clean_up", {200: Cleanup}, (Code.CURSOR_INVALID,), {"dry_run": True, "older_than_days": 90}
+    ),
+    "GET /v1/jobs": Described("list_jobs", {200: JobList}),
+    "GET /v1/requests": Described("list_requests", {200: RequestList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/requests/counts": Described("count_requests", {200: RequestCounts}),
+}
+"""By method and path. A route that is not here keeps the server from starting."""
