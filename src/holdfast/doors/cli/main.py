@@ -1,6 +1,7 @@
 """`holdfast`: the list of its verbs, each imported when it is asked for, and the one place where failures end."""
 
 import importlib
+import os
 
 import click
 
@@ -56,6 +57,7 @@ VERBS = {
     "doctor": "databases:doctor_command",
     "config": "config_command:config_command",
     "openapi": "openapi:openapi_command",
+    "completion": "completion:completion_command",
 }
 """Where each verb lives, in the order in which help lists them."""
 
@@ -110,3 +112,8 @@ class Verbs(click.Group):
 @click.version_option(__version__, prog_name="holdfast", message="%(prog)s %(version)s")
 def main() -> None:
     """Keep AI-agent sessions alive, accounted for, and recoverable."""
+
+
+if os.environ.get("_HOLDFAST_COMPLETE", "").startswith("powershell"):
+    # Click looks for the shell before it looks for a verb, and does not know this one by itself.
+    importlib.import_module("holdfast.doors.cli.completion")
