@@ -283,7 +283,7 @@ def test_where_accounts_are_not_opened_by_naming_them_there_is_none(sqlite_url: 
     store.close()
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "x" * 65, "ü", "a b", "..\n"])
+@pytest.mark.parametrize("name", ["", " ", "a/b", "x" * 65, "ü", "a b", "..\n", ".", ".."])
 def test_an_account_has_a_plain_name(name: str, account: Account) -> None:
     response = account.call("GET", "/v1/sessions", by="operator", X_Account_Id=name)
     assert (response.status, response.fields) == (422, {"X-Account-Id"})

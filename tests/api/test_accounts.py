@@ -45,6 +45,12 @@ def test_an_account_is_made_read_changed_and_listed(account: Account) -> None:
     assert actions == ["account.changed", "account.created"]
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "ü", "a\n", "x" * 65])
+def test_an_account_has_an_id_that_a_path_can_hold(account: Account, name: str) -> None:
+    assert account.call("POST", "/v1/accounts", {"id": name}, by="configured").fields == {"id"}
+    assert account.call("POST", "/v1/keys", {"account_id": name}, by="configured").fields == {"account_id"}
+
+
 def test_parallel_starts_do_not_pass_the_limit(account: Account) -> None:
     assert patched(account, limits={"live_sessions": LIMIT}).status == 200
     bodies = [{"agent": "claude", "holder_id": f"holder-{number}"} for number in range(50)]

@@ -24,7 +24,15 @@ from holdfast.domain.actor import Actor, KeyScope, may
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import AccountId, KeyId
 from holdfast.doors.http import strict_json
-from holdfast.doors.http.bodies import BodyTooLarge, ClientGone, InvalidBody, decode_into, read_body
+from holdfast.doors.http.bodies import (
+    OF_ACCOUNTS,
+    PATTERNS_IN_WORDS,
+    BodyTooLarge,
+    ClientGone,
+    InvalidBody,
+    decode_into,
+    read_body,
+)
 from holdfast.doors.http.call import Answer, Call, Document, Streamed, Watch, revision_of
 from holdfast.doors.http.description import Description
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
@@ -62,7 +70,7 @@ BEARERS_REMEMBERED_MAX = 1_024
 
 _CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9._:-]{8,255}")
-_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ACCOUNT_ID = re.compile(OF_ACCOUNTS)
 
 
 class HttpApp:
@@ -213,9 +221,7 @@ class HttpApp:
             return actor
         named = _text(account) or ""
         if _ACCOUNT_ID.fullmatch(named) is None:
-            raise Refusal(
-                Code.VALIDATION_FAILED, errors=(FieldError("X-Account-Id", "must be 1–64 of A–Z a–z 0–9 . _ -"),)
-            )
+            raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("X-Account-Id", PATTERNS_IN_WORDS[OF_ACCOUNTS]),))
         acting = await self._core.acting_for(actor, AccountId(named), correlation_id=correlation_id)
         if acting is None:
             raise Refusal(Code.NOT_FOUND, what="account")

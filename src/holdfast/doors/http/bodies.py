@@ -35,11 +35,12 @@ SUGGESTIONS_MAX = 10
 
 # It ends in a look-ahead because `$` would let a final newline through.
 WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
-OF_ACCOUNTS = r"^[A-Za-z0-9._-]*(?![\s\S])"
+OF_ACCOUNTS = r"^(?!\.{1,2}(?![\s\S]))[A-Za-z0-9._-]{1,64}(?![\s\S])"
+"""Ids of accounts. They stand in paths, where `.` and `..` mean something else."""
 
 PATTERNS_IN_WORDS = {
     WITHOUT_CONTROLS: "must not hold control characters",
-    OF_ACCOUNTS: "must be of A–Z a–z 0–9 . _ -",
+    OF_ACCOUNTS: "must be 1–64 of A–Z a–z 0–9 . _ -, and neither . nor ..",
 }
 """What a text that does not match is told, instead of the pattern."""
 

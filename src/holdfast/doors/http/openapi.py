@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast import __version__
 from holdfast.domain.errors import SENTENCES, Code
+from holdfast.doors.http.bodies import OF_ACCOUNTS
 from holdfast.doors.http.native.answers import DESCRIBED, Described, Problem, Text
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
 from holdfast.doors.http.routing import Route
@@ -38,8 +39,6 @@ exclusive session requires it (428), and every session refuses one that is not c
 
 A key's scope is `read`, `agent`, `operator` or `admin`; each includes the ones before it. Where a `read` or `agent` \
 key has a rate limit, every answer says in `RateLimit` what is left of it."""
-
-_ACCOUNT_ID = "^[A-Za-z0-9._-]{1,64}$"
 
 _EVERY_KEYED = (
     "unauthorized",
@@ -79,7 +78,7 @@ _PARAMETERS: dict[str, Json] = {
     "X-Correlation-ID": {"description": "Likewise; kept with everything that the request creates."},
     "X-Account-Id": {
         "description": "The account to act for; an operator's key may name another one.",
-        "schema": {"type": "string", "pattern": _ACCOUNT_ID},
+        "schema": {"type": "string", "pattern": OF_ACCOUNTS},
     },
     "Idempotency-Key": {
         "description": "Repeated with the same body, the request has one effect, and the same answer again.",
@@ -276,7 +275,7 @@ def _security(route: Route) -> list[Json]:
 def _path_parameters(route: Route) -> list[Json]:
     names = [segment[1:-1] for segment in route.path.split("/") if segment.startswith("{")]
     is_account = route.path.startswith("/v1/accounts/")
-    schema = {"type": "string", "pattern": _ACCOUNT_ID if is_account else "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$"}
+    schema = {"type": "string", "pattern": OF_ACCOUNTS if is_account else "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$"}
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 
