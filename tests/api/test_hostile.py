@@ -215,6 +215,9 @@ def hostile(account: Account, route: Route, maker: Maker, good: Request) -> Requ
     return Request(route.method, f"{path}?{chosen}" if chosen else path, body, maker.headers(), good.key)
 
 
+JSON_TYPES: Final = {"application/json", "application/problem+json"}
+
+
 def check(request: Request, response: Response) -> None:
     """An answer that is one: not a fault of the server's, and a problem document where it is a refusal."""
     assert response.status < 500, (request, response)
@@ -224,7 +227,7 @@ def check(request: Request, response: Response) -> None:
         assert response.content.startswith(b"retry: "), request
         return
     if response.status < 300:
-        assert isinstance(response.json, dict), request
+        assert response.headers["content-type"] not in JSON_TYPES or isinstance(response.json, dict), request
         return
     body = response.json
     assert response.headers["content-type"] == "application/problem+json", request
