@@ -48,6 +48,7 @@ def test_backups_under_load_hold_all_that_was_acknowledged_before_and_break_noth
             assert done.code == 0, done.complained
             assert ledger.acks > acks, "nobody worked meanwhile"
             _require_whole_and_containing(tmp_path / f"backup-{number}", acknowledged)
+        eventually(lambda: len(delays_ms) > 0)
     for holder in holders:
         holder.close()
     check_ledger(ledger, database_url)
