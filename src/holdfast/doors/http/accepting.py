@@ -76,10 +76,11 @@ class TlsListener:
                 return
             connection.setblocking(False)
             if len(self._handshakes) >= self._wire.limits.handshakes_max:
-                self._wire.refused[HANDSHAKE_CROWDED_OUT] += 1
                 oldest = next(iter(self._handshakes))
                 del self._handshakes[oldest]
-                oldest.cancel()
+                # One that has just ended is still listed, and has been counted for what it ended of.
+                if oldest.cancel():
+                    self._wire.refused[HANDSHAKE_CROWDED_OUT] += 1
             task = self._loop.create_task(self._shake_hands(connection))
             self._handshakes[task] = None
             task.add_done_callback(partial(self._done, connection))
