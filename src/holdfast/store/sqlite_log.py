@@ -24,8 +24,8 @@ REST_PAGES = 256
 """So little that the writer may as well copy it."""
 
 RETRY_SHARE = 4
-"""After a copy that a reader kept from being whole, the next waits until the log has grown by this part of its usual
-length: it can only be begun anew once everything in it was copied."""
+"""After a copy that a reader or a full disk kept from being whole, the next waits until the log has grown by this part
+of its usual length: it is only begun anew once everything in it was copied."""
 
 
 class LogCopier:
@@ -88,12 +88,14 @@ class LogCopier:
             self._failed(error)
 
     def _finish(self) -> None:
+        self._due_pages = self._pages + self._pages_max // RETRY_SHARE
         try:
             pages, copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
             self._failed(error)
-        else:
-            self._due_pages = self._pages_max if copied == pages else pages + self._pages_max // RETRY_SHARE
+            return
+        if copied == pages:
+            self._due_pages = self._pages_max
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, apsw.BusyError | apsw.FullError):
