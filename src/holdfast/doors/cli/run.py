@@ -25,6 +25,7 @@ The command finds in its environment:
   HOLDFAST_URL              the server
   HOLDFAST_SESSION_ID       its session
   HOLDFAST_FENCING_TOKEN    the token that every write of the session carries
+  HOLDFAST_SCOPE            what it works on; with the token, what `holdfast fence` asks about
   HOLDFAST_LAST_CHECKPOINT  a file with what the last session here left, if it left anything
 
 What the command leaves running is stopped when it ends, unless --leave-background is given. If `holdfast run` is
@@ -47,7 +48,10 @@ reach.
 @click.option("--take-over", "take_over_reason", metavar="REASON", help="Take over from the one that fell silent here.")
 @click.option("--strict", "is_strict", is_flag=True, help="Stop the command before its lease could lapse.")
 @click.option(
-    "--heartbeat-interval", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Default: 5."
+    "--heartbeat-interval",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Default: 5, or a third of --lease.",
 )
 @click.option(
     "--lease",
