@@ -137,6 +137,8 @@ class Settings:
     event_retention_days: int
     audit_retention_days: int
     request_log_retention_days: int
+    handoff_expiry_days: int
+    handoff_retention_days: int
     session_archive_days: int
     session_delete_days: int
     otel_endpoint: str | None
@@ -634,6 +636,8 @@ SETTINGS = (
     Setting("event_retention_days", "days until events are deleted; 0 keeps them", _read_days, default=90),
     Setting("audit_retention_days", "days until audit records are deleted; 0 keeps them", _read_days, default=365),
     Setting("request_log_retention_days", "days until requests are deleted; 0 keeps them", _read_days, default=7),
+    Setting("handoff_expiry_days", "days until open handoffs expire; 0: never", _read_days, default=90),
+    Setting("handoff_retention_days", "days until closed handoffs are deleted; 0 keeps them", _read_days, default=0),
     Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
     Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
     Setting(

@@ -4,6 +4,7 @@ from typing import Any
 
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Identity, Refusal, WayOut
+from holdfast.domain.handoff import Handoff, HandoffBody
 from holdfast.domain.lifecycle import can_acquire
 from holdfast.domain.liveness import liveness
 from holdfast.domain.service_time import Moment
@@ -106,6 +107,53 @@ def checkpoint_body(checkpoint: Checkpoint) -> Body:
     }
 
 
+def handoff_body(handoff: Handoff, body: HandoffBody | None) -> Body:
+    """A handoff: whole, or without what may be long."""
+    told = {
+        "id": handoff.id,
+        "session_id": handoff.session_id,
+        "project_id": handoff.project_id,
+        "scope": handoff.scope,
+        "venture": handoff.venture,
+        "repo": handoff.repo,
+        "track": handoff.track,
+        "issue_number": handoff.issue_number,
+        "from_agent": handoff.from_agent,
+        "to_agent": handoff.to_agent,
+        "status": str(handoff.status),
+        "status_label": handoff.status_label,
+        "summary": handoff.summary,
+        "auto": handoff.auto,
+        "orphan": handoff.orphan_reason is not None,
+        "orphan_reason": handoff.orphan_reason,
+        "branch": handoff.branch,
+        "commit_sha": handoff.commit_sha,
+        "payload_hash": handoff.payload_sha256,
+        "payload_size_bytes": handoff.payload_size_bytes,
+        "schema": handoff.payload_schema,
+        "schema_version": handoff.schema_version,
+        "redactions": handoff.redactions,
+        "created_at_ms": handoff.created_at_ms,
+        "created_by": handoff.key_id,
+        "acknowledged_at_ms": handoff.acknowledged_at_ms,
+        "acknowledged_by": handoff.acknowledged_by,
+        "status_changed_at_ms": handoff.status_at_ms,
+        "status_changed_by": handoff.status_by,
+        "status_note": handoff.status_note,
+        "superseded_by": handoff.superseded_by,
+        "correlation_id": handoff.correlation_id,
+    }
+    if body is None:
+        return told
+    return {
+        **told,
+        "work_completed_json": body.work_completed_json,
+        "blockers_json": body.blockers_json,
+        "next_actions_json": body.next_actions_json,
+        "payload_json": body.payload_json,
+    }
+
+
 def recoverable_body(session: Session) -> Body:
     """A session that fell silent and that nobody has taken over: enough to decide whether to."""
     return {
@@ -138,6 +186,7 @@ def refusal_from_body(body: Body) -> Refusal:
             way["session_id"],
             None if way["identity"] is None else Identity(**way["identity"]),
             way["after_at_ms"],
+            way["handoff_id"],
         )
         for way in body["ways_out"]
     )

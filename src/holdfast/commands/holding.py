@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from holdfast.commands.leaving import draft_where_broken_off
 from holdfast.commands.rows import (
     TABLES,
     Key,
@@ -115,6 +116,7 @@ def record(view: View, changed: Changed) -> None:
         # A beat and a sweep name the profile only here, where something happened, which is seldom.
         project_id = find_profile(view, session).project_id
         view.emit(changed.happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
+        draft_where_broken_off(view, session, changed.happenings)
 
 
 def remove_session(view: View, settled: Changed, *, rule: Rule) -> int:

@@ -15,6 +15,8 @@ class Operator(StrEnum):
     FROM = ">="
     CONTAINS = "contains"
     PRESENT = "is not null"
+    AMONG = "among"
+    """One of several: the value is a list of texts, as JSON."""
 
 
 class Filter(NamedTuple):

@@ -10,13 +10,15 @@ from typing import Final, NamedTuple
 from holdfast.commands.auditing import cut_audit
 from holdfast.commands.holding import find_profile, record, remove_session
 from holdfast.commands.jobs import Claim, held_job
+from holdfast.commands.leaving import tell
 from holdfast.commands.lists import AgeSearch
 from holdfast.commands.rows import IdempotencyRecord, Key, Need, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import jobs, lifecycle
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
-from holdfast.domain.events import Event, Rule
+from holdfast.domain.events import Event, EventType, Rule
+from holdfast.domain.handoff import Handoff, HandoffBody, expired
 from holdfast.domain.jobs import Job, Schedule
 from holdfast.domain.lifecycle import Changed
 from holdfast.domain.limits import DAY_MS, HOUR_MS, SECOND_MS
@@ -135,6 +137,28 @@ def delete_sessions(view: View, _search: AgeSearch, keys: Sequence[Key], keep_ms
     return len(past)
 
 
+def expire_handoffs(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:
+    """Close handoffs that have been open for long enough."""
+    past = list(_past(view, search, keys, keep_ms))
+    for key in past:
+        handoff = view.get(Handoff, *key.values)
+        assert handoff is not None, "what is past is there"
+        handoff = expired(handoff, now_ms=view.now.wall_ms)
+        view.put(handoff)
+        tell(view, handoff, EventType.HANDOFF_EXPIRED, Rule.RETENTION_PASSED)
+    return len(past)
+
+
+def delete_handoffs(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:
+    """Delete handoffs, whole, that have been closed for long enough."""
+    past = list(_past(view, search, keys, keep_ms))
+    view.require(*[Key(HandoffBody, key.values) for key in past])
+    for key in past:
+        view.delete(key)
+        view.delete(Key(HandoffBody, key.values))
+    return len(past)
+
+
 def finished_sessions(view: View, keys: Sequence[Key], *, with_unread: bool = False) -> list[Changed]:
     """Of these sessions those that are over, hold nothing, and left nothing unread, as time has left them."""
     sessions = [view.get(Session, *key.values) for key in keys]
@@ -185,6 +209,8 @@ def _past(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> I
 FINISHED = AgeSearch(Session, "status_at_ms", absent=("held_scope", "archived_at_ms"))
 ARCHIVED = AgeSearch(Session, "archived_at_ms")
 REQUESTS = AgeSearch(RequestRecord, "at_ms")
+OPEN_HANDOFFS = AgeSearch(Handoff, "open_at_ms")
+CLOSED_HANDOFFS = AgeSearch(Handoff, "closed_at_ms")
 COUNTS = AgeSearch(RequestCount, "minute_at_ms")
 EXPIRING = AgeSearch(IdempotencyRecord, "expires_at_ms")
 
@@ -194,6 +220,10 @@ KINDS: Final = {
         Kind("idempotency", EXPIRING, None, SECOND_MS, HOUR_MS, delete_rows),
         Kind("session_archive", FINISHED, "session_archive_days", DAY_MS, DAY_MS, archive_sessions, SESSIONS_PER_STEP),
         Kind("session_delete", ARCHIVED, "session_delete_days", DAY_MS, DAY_MS, delete_sessions, SESSIONS_PER_STEP),
+        Kind(
+            "handoff_expiry", OPEN_HANDOFFS, "handoff_expiry_days", DAY_MS, DAY_MS, expire_handoffs, SESSIONS_PER_STEP
+        ),
+        Kind("handoff", CLOSED_HANDOFFS, "handoff_retention_days", DAY_MS, DAY_MS, delete_handoffs, SESSIONS_PER_STEP),
         Kind("event", AgeSearch(Event, "recorded_at_ms"), "event_retention_days", DAY_MS, DAY_MS, delete_events),
         Kind("request_log", REQUESTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("request_count", COUNTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),

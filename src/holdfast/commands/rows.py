@@ -9,7 +9,8 @@ from holdfast.domain.account import Account
 from holdfast.domain.audit import AuditHead, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.events import Event, EventReader
-from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.handoff import Handoff, HandoffBody, HandoffSchema
+from holdfast.domain.ids import AccountId, HandoffId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.keys import ApiKey, KeyUsage
 from holdfast.domain.requests import RequestCount, RequestRecord
@@ -67,6 +68,9 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("session", Session, ("id",)),
         Table("session_profile", SessionProfile, ("id",)),
         Table("checkpoint", Checkpoint, ("session_id", "number")),
+        Table("handoff_schema", HandoffSchema, ("account_id", "id")),
+        Table("handoff", Handoff, ("id",)),
+        Table("handoff_body", HandoffBody, ("id",)),
         Table("audit", AuditRecord, ("id",)),
         Table("request_log", RequestRecord, ("account_id", "id")),
         Table("request_count", RequestCount, ("account_id", "minute_at_ms", "key_id", "route", "node")),
@@ -141,6 +145,16 @@ def profile_key(session_id: SessionId) -> Key:
 def both_keys(session_id: SessionId) -> tuple[Key, Key]:
     """Both rows of a session."""
     return session_key(session_id), profile_key(session_id)
+
+
+def handoff_key(handoff_id: HandoffId) -> Key:
+    """The row by which a handoff is found."""
+    return Key(Handoff, (handoff_id,))
+
+
+def handoff_body_key(handoff_id: HandoffId) -> Key:
+    """What may be long in a handoff."""
+    return Key(HandoffBody, (handoff_id,))
 
 
 def scope_key(account_id: AccountId, scope: str) -> Key:

@@ -20,6 +20,7 @@ from holdfast.commands.holding import (
     record,
     seen,
 )
+from holdfast.commands.leaving import LAST_HANDOFFS, last_handoff, needs_of_draft
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -72,6 +73,7 @@ class StartSession(NamedTuple):
     exclusive: None leaves a resumed session as it is, and makes a new one shared.
     supersede: end the identity's own session rather than resume it; with `force` (an operator's) and a reason, end
     whoever is in the way.
+    looks_wider: where nobody left a handoff on the scope, the last one of its venture and repository is shown.
     """
 
     scope: str | None
@@ -85,6 +87,7 @@ class StartSession(NamedTuple):
     reason: str | None = None
     client_session_id: str | None = None
     about: About = About()
+    looks_wider: bool = False
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The account, the scope's guard and its holders, and the session that the client's own id names."""
@@ -102,6 +105,7 @@ class StartSession(NamedTuple):
         return [
             scope_key(*held),
             Members(LAST_CHECKPOINTS, held),
+            Members(LAST_HANDOFFS, held),
             Members(HOLDERS_BY_IDENTITY, (*held, self.agent, self.holder_id)),
             *[Members(spec, (*held, is_exclusive)) for spec in specs for is_exclusive in (True, False)],
         ]
@@ -187,7 +191,7 @@ class StartSession(NamedTuple):
         is_exclusive = bool(self.exclusive) if own is None or self.exclusive is not None else own.exclusive
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=() if own is None else (own.id,))
         if self.supersede and self.force:
-            view.require(*[profile_key(rival.id) for rival in found])
+            view.require(*needs_of_ending(found))
         for rival in found:
             if not (self.supersede and self.force):
                 raise in_the_way(rival, view)
@@ -205,7 +209,7 @@ class StartSession(NamedTuple):
         give_way(view, old, successor_id=session_id, is_forced=self.force, reason=reason)
         is_exclusive = old.exclusive if self.exclusive is None else self.exclusive
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=())
-        view.require(*[profile_key(rival.id) for rival in found])
+        view.require(*needs_of_ending(found))
         for rival in found:
             # Live ones come first, so nobody gives way to a start that is refused.
             give_way(view, rival, successor_id=session_id, is_forced=False, reason=reason)
@@ -295,7 +299,9 @@ class StartSession(NamedTuple):
     def _reply(self, view: View, session: Session, profile: SessionProfile, *, outcome: str) -> Reply:
         body = session_body(session, profile, now=view.now)
         body |= {"outcome": outcome, "fencing_token": session.fencing_token, **next_beat(session, view)}
-        body |= left_behind(view, session, has_scope=self.scope is not None or outcome != CREATED)
+        has_scope = self.scope is not None or outcome != CREATED
+        repo = (profile.venture, profile.repo) if profile.venture and profile.repo and self.looks_wider else None
+        body |= left_behind(view, session, has_scope=has_scope, repo=repo)
         return Reply(body, created=outcome != RESUMED)
 
 
@@ -478,6 +484,11 @@ def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[Sess
     return sorted(found, key=lambda each: phases[each.id] not in LIVE)
 
 
+def needs_of_ending(sessions: list[Session]) -> list[Need]:
+    """What ending other sessions takes, asked for at once: each asking may cost a round."""
+    return [need for each in sessions for need in (profile_key(each.id), *needs_of_draft(each))]
+
+
 def in_the_way(rival: Session, view: View) -> Refusal:
     """The refusal that a rival causes: its lease is running, or it fell silent and was not given up."""
     settled = settle(rival, now=view.now).session
@@ -488,14 +499,14 @@ def in_the_way(rival: Session, view: View) -> Refusal:
 
 def give_way(view: View, old: Session, *, successor_id: SessionId, is_forced: bool, reason: str | None) -> None:
     """Leave the old session marked as taken over, and the audit told."""
-    before = find_profile(view, old)
     changed = lifecycle.give_way(old, successor_id=successor_id, is_forced=is_forced, now=view.now)
     if changed.session.status == Status.ENDED:
         # One that failed or was abandoned keeps the reason for that.
         changed = changed._replace(session=changed.session._replace(status_reason=reason))
     record(view, changed)
-    if before.ended_at_ms is None:
-        view.put(before._replace(ended_at_ms=view.now.wall_ms))
+    profile = find_profile(view, old)
+    if profile.ended_at_ms is None:
+        view.put(profile._replace(ended_at_ms=view.now.wall_ms))
     audit(view, AuditAction.SESSION_TAKEN_OVER, target=old.id, reason=reason)
 
 
@@ -531,13 +542,19 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
         took_over_from=None,
         key_id=view.actor.key_id,
         correlation_id=view.correlation_id,
+        handoff_at_ms=None,
     )
 
 
-def left_behind(view: View, session: Session, *, has_scope: bool) -> dict[str, object]:
-    """What earlier sessions on the scope left: the last checkpoint, and whoever fell silent and was not taken over."""
+def left_behind(
+    view: View, session: Session, *, has_scope: bool, repo: tuple[str, str] | None = None
+) -> dict[str, object]:
+    """What earlier sessions on the scope left: handoff, checkpoint, and whoever fell silent and was not taken over.
+
+    repo: the venture and the repository whose last handoff is shown where the scope has none.
+    """
     if not has_scope:
-        return {"last_checkpoint": None, "recoverable": []}
+        return {"last_handoff": None, "last_checkpoint": None, "recoverable": []}
     held = (session.account_id, session.scope)
     checkpoints = view.members(Members(LAST_CHECKPOINTS, held))
     holders = [
@@ -551,6 +568,7 @@ def left_behind(view: View, session: Session, *, has_scope: bool) -> dict[str, o
         checkpoints = [] if is_theirs else checkpoints
         holders = seen(view, holders)
     return {
+        "last_handoff": last_handoff(view, scope=session.scope, repo=repo),
         "last_checkpoint": checkpoint_body(checkpoints[0]) if checkpoints else None,
         "recoverable": [recoverable_body(each) for each in holders if phase(each) in HOLDING - LIVE],
     }

@@ -33,6 +33,9 @@ class Code(StrEnum):
     SESSION_NOT_TERMINAL = "session_not_terminal"
     SESSION_NOT_ARCHIVED = "session_not_archived"
     CLIENT_SESSION_ID_REUSED = "client_session_id_reused"
+    HANDOFF_SETTLED = "handoff_settled"
+    HANDOFF_SCHEMA_EXISTS = "handoff_schema_exists"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
     FENCING_TOKEN_REQUIRED = "fencing_token_required"
     FENCING_TOKEN_STALE = "fencing_token_stale"
     REVISION_CONFLICT = "revision_conflict"
@@ -72,6 +75,9 @@ SENTENCES: dict[Code, str] = {
     Code.SESSION_NOT_TERMINAL: "Session {session_id} is {status}; only one that is over can {verb}.",
     Code.SESSION_NOT_ARCHIVED: "Session {session_id} is not archived, and only an archived session can be deleted.",
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
+    Code.HANDOFF_SETTLED: "Handoff {handoff_id} is {status} and cannot become {to} any more, but {possible}.",
+    Code.HANDOFF_SCHEMA_EXISTS: "The handoff schema {schema} is registered already, and a version never changes.",
+    Code.PAYLOAD_TOO_LARGE: "The payload has {size} bytes in canonical form, and {limit} are allowed.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
     Code.REVISION_CONFLICT: "Session {session_id} is at revision {revision}, not {given}; nothing was written.",
@@ -94,6 +100,8 @@ class Action(StrEnum):
 
     READ = "read"
     EXPLAIN = "explain"
+    READ_HANDOFF = "read_handoff"
+    REGISTER_VERSION = "register_version"
     START = "start"
     START_TAKING_OVER = "start_taking_over"
     TAKE_OVER = "take_over"
@@ -125,12 +133,14 @@ class WayOut(NamedTuple):
     session_id: the session that it concerns, where it concerns one.
     identity: what a suggested start has to name, where only that very identity may do it.
     after_at_ms: it works from this time on, epoch milliseconds; None: now.
+    handoff_id: the handoff that it concerns, where it concerns one.
     """
 
     action: Action
     session_id: str | None = None
     identity: Identity | None = None
     after_at_ms: int | None = None
+    handoff_id: str | None = None
 
 
 class FieldError(NamedTuple):

@@ -24,6 +24,13 @@ class EventType(StrEnum):
     STOP_REQUESTED = "session.stop_requested"
     ARCHIVED = "session.archived"
     DELETED = "session.deleted"
+    HANDOFF_CREATED = "handoff.created"
+    HANDOFF_ACKNOWLEDGED = "handoff.acknowledged"
+    HANDOFF_DONE = "handoff.done"
+    HANDOFF_RETURNED = "handoff.returned"
+    HANDOFF_WITHDRAWN = "handoff.withdrawn"
+    HANDOFF_SUPERSEDED = "handoff.superseded"
+    HANDOFF_EXPIRED = "handoff.expired"
 
 
 class Rule(StrEnum):

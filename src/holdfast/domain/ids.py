@@ -10,6 +10,7 @@ SessionId = NewType("SessionId", str)
 KeyId = NewType("KeyId", str)
 EventId = NewType("EventId", str)
 CheckpointId = NewType("CheckpointId", str)
+HandoffId = NewType("HandoffId", str)
 AuditId = NewType("AuditId", str)
 
 DEFAULT_ACCOUNT = AccountId("default")

@@ -338,13 +338,17 @@ def stall(session: Session, *, reason: str | None, scope: Scope | None, now: Mom
     return _told(session, Verb.STALL, scope=scope, now=now, reason=reason, data={"reason": reason})
 
 
-def end(session: Session, *, end_reason: EndReason, scope: Scope | None, now: Moment) -> Changed:
+def end(
+    session: Session, *, end_reason: EndReason, scope: Scope | None, now: Moment, says_more: bool = False
+) -> Changed:
     """The work is over. The same end said again changes nothing and is not refused.
+
+    says_more: this time something comes with it that did not before, so it is not the same.
 
     Raises: session_ended, session_failed, session_abandoned, session_taken_over.
     """
     settled = settle(session, now=now)
-    if is_repeated_end(settled.session, end_reason=end_reason):
+    if is_repeated_end(settled.session, end_reason=end_reason) and not says_more:
         return settled
     return _told(session, Verb.END, scope=scope, now=now, end_reason=end_reason, data={"end_reason": end_reason.value})
 

@@ -32,6 +32,12 @@ LIST_ITEMS_MAX = 200
 STATE_BYTES_MAX = 256 * 1024
 """A checkpoint's free JSON, as UTF-8."""
 
+HANDOFF_PAYLOAD_BYTES_MAX = 800 * 1024
+"""A handoff's payload, in canonical form. Source: seed 000."""
+
+LABEL_CHARS_MAX = 64
+"""A handoff's status label: a word or two."""
+
 META_BYTES_MAX = 64 * 1024
 """A session's free JSON, as UTF-8; read with every list, so smaller than a checkpoint's."""
 

@@ -97,6 +97,7 @@ class SessionProfile(NamedTuple):
     """The row of a session that people read, and no rule.
 
     late: the end or failure was told after silence had already been taken for one.
+    handoff_at_ms: when it last left a handoff, or the core drafted one for it.
     reported_late: the whole session was reported after the fact; its times are the client's claims.
     meta_json, error_details_json: free JSON, as text.
     """
@@ -130,6 +131,7 @@ class SessionProfile(NamedTuple):
     took_over_from: SessionId | None
     key_id: KeyId
     correlation_id: str
+    handoff_at_ms: int | None
 
 
 class ClientSession(NamedTuple):

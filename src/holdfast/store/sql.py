@@ -16,14 +16,26 @@ from holdfast.store.port import EventPage
 
 
 class Dialect(NamedTuple):
-    """placeholder: one bound value. contains: an expression that is true where one text holds another."""
+    """placeholder: one bound value. contains: an expression that is true where one text holds another.
+
+    among: one that is true where a text is an entry of a list, which is bound as JSON.
+    """
 
     placeholder: str
     contains: str
+    among: str
 
 
-SQLITE = Dialect("?", "instr(lower({column}), lower({value})) > 0")
-POSTGRES = Dialect("%s", "position(lower({value}) in lower({column})) > 0")
+SQLITE = Dialect(
+    "?",
+    "instr(lower({column}), lower({value})) > 0",
+    "{column} in (select value from json_each({value}))",
+)
+POSTGRES = Dialect(
+    "%s",
+    "position(lower({value}) in lower({column})) > 0",
+    "{column} = any (array(select jsonb_array_elements_text({value}::jsonb)))",
+)
 
 
 @cache
@@ -140,6 +152,8 @@ def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
                 continue
             if each.operator == Operator.CONTAINS:
                 alternatives.append(dialect.contains.format(column=column, value=dialect.placeholder))
+            elif each.operator == Operator.AMONG:
+                alternatives.append(dialect.among.format(column=column, value=dialect.placeholder))
             else:
                 alternatives.append(f"{column} {each.operator.value} {dialect.placeholder}")
             values.append(value)
