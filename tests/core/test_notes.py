@@ -103,7 +103,7 @@ def test_a_deleted_session_takes_everything_along_but_its_events_tokens_and_audi
     dicts.caller.accepted(ArchiveSession(body["id"]))
     before = dump(dicts.store)
     reply = dicts.caller.accepted(DeleteSession(body["id"])).body
-    assert reply == {"id": body["id"], "deleted": {"sessions": 1, "checkpoints": 2}}
+    assert reply == {"id": body["id"], "deleted": {"sessions": 1, "checkpoints": 2, "handoffs": 0}}
     after = dump(dicts.store)
     for table in ("session", "session_profile", "checkpoint", "client_session"):
         left = [row for row in before[table] if body["id"] not in row]

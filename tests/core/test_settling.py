@@ -38,7 +38,7 @@ STARTS: Final = {
     )
 }
 
-IDS: Final = re.compile(r"\b(evt|aud|cp|sess)_[0-9A-Z]{26}")
+IDS: Final = re.compile(r"\b(evt|aud|cp|ho|sess)_[0-9A-Z]{26}")
 """Ids, whose random part depends on how many others the same command made; what they name is compared."""
 
 

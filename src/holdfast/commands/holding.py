@@ -95,28 +95,33 @@ Verb = Callable[[Session, Scope | None, Moment], Changed]
 """A lifecycle verb, its own arguments filled in: of the session, the scope's guard row if needed, and the present."""
 
 
-def change(view: View, session: Session, *, fencing_token: int | None, verb: Verb) -> Changed:
+def change(
+    view: View, session: Session, *, fencing_token: int | None, verb: Verb, is_spoken_for: bool = False
+) -> Changed:
     """Carry out a holder's verb: check the token, decide, and leave the result in the view.
 
+    is_spoken_for: a handoff comes with it, so that none is drafted.
     Raises: fencing_token_stale, what the verb raises, fencing_token_required; in this order.
     """
     check_token(session, given=fencing_token, now=view.now)
     scope = find_scope(view, session.account_id, session.scope) if needs_scope(session, now=view.now) else None
     changed = verb(session, scope, view.now)
     require_token(session, given=fencing_token, now=view.now)
-    record(view, changed)
+    record(view, changed, is_spoken_for=is_spoken_for)
     return changed
 
 
-def record(view: View, changed: Changed) -> None:
-    """Leave a changed session and what happened to it in the view."""
+def record(view: View, changed: Changed, *, is_spoken_for: bool = False) -> None:
+    """Leave a changed session and what happened to it in the view; and where it broke off by it, a drafted handoff."""
+    before = view.get(Session, changed.session.id) if changed.happenings else None
     view.put(changed.session)
     if changed.happenings:
         session = changed.session
         # A beat and a sweep name the profile only here, where something happened, which is seldom.
         project_id = find_profile(view, session).project_id
         view.emit(changed.happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
-        draft_where_broken_off(view, session, changed.happenings)
+        assert before is not None, "only what was loaded is changed"
+        draft_where_broken_off(view, before, session, changed.happenings, is_spoken_for=is_spoken_for)
 
 
 def remove_session(view: View, settled: Changed, *, rule: Rule) -> int:

@@ -1,12 +1,13 @@
 """What a session leaves for whoever comes next: handoffs, its own words or, where it broke off, the core's draft."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from holdfast.commands.bodies import Body, handoff_body, refusal_body
 from holdfast.commands.rows import CountSpec, Key, Members, Need, SetSpec, handoff_body_key, handoff_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import handoff as rules
+from holdfast.domain.actor import SWEEPER_KEY
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import Data, EventType, Happening, Rule
@@ -95,8 +96,8 @@ def leave(
         open_at_ms=now_ms,
         closed_at_ms=None,
         created_at_ms=now_ms,
-        key_id=view.actor.key_id,
-        correlation_id=view.correlation_id,
+        key_id=SWEEPER_KEY if is_auto else view.actor.key_id,
+        correlation_id=profile.correlation_id if is_auto else view.correlation_id,
         acknowledged_at_ms=None,
         acknowledged_by=None,
         status_at_ms=now_ms,
@@ -179,20 +180,38 @@ CAUSES: Final = {
 }
 """Happenings after which a session may have broken off, and how that is said."""
 
+def is_end(happenings: Sequence[Happening]) -> bool:
+    """Whether a session may have broken off by what happened."""
+    return any(each.type in CAUSES for each in happenings)
 
-def draft_where_broken_off(view: View, session: Session, happenings: Iterable[Happening]) -> None:
+
+BY_TIME: Final = (Rule.FAIL_AFTER_PASSED, Rule.GIVEN_UP)
+
+
+def draft_where_broken_off(
+    view: View, before: Session, after: Session, happenings: Sequence[Happening], *, is_spoken_for: bool
+) -> None:
     """Write a handoff for a session that has just broken off without one, of what is known of where it stood.
 
-    Raises nothing: whatever becomes of a session, its draft is made of rows that are there.
+    What time does has one whoever notices it and whatever is said then, so that it does not matter who came first.
+    is_spoken_for: its own words come with what is said now.
     """
-    last = next((each for each in reversed(tuple(happenings)) if each.type in CAUSES), None)
-    if last is None:
+    ends = [each for each in happenings if each.type in CAUSES]
+    if not ends:
         return
-    profile = view.get(SessionProfile, session.id)
-    if profile is None or not rules.needs_draft(session, handoff_at_ms=profile.handoff_at_ms):
+    profile = view.get(SessionProfile, before.id)
+    assert profile is not None, "a session and its profile are written together"
+    if ends[0].rule in BY_TIME:
+        is_needed = rules.is_silent_since(profile.handoff_at_ms, before)
+        session, cause = before, _cause(before, ends[0])
+    else:
+        is_needed = (
+            not is_spoken_for and rules.has_broken_off(after) and rules.is_silent_since(profile.handoff_at_ms, after)
+        )
+        session, cause = after, _cause(after, ends[-1])
+    if not is_needed:
         return
     checkpoint = view.get(Checkpoint, session.id, session.checkpoint_count) if session.checkpoint_count else None
-    cause = _cause(session, last)
     leave(
         view,
         session,
@@ -204,14 +223,14 @@ def draft_where_broken_off(view: View, session: Session, happenings: Iterable[Ha
     )
 
 
-def _cause(session: Session, last: Happening) -> str:
-    if last.type == EventType.FAILED and last.rule == Rule.FAIL_AFTER_PASSED:
+def _cause(session: Session, end: Happening) -> str:
+    if end.rule == Rule.FAIL_AFTER_PASSED:
         return "fell silent and failed"
-    if last.type == EventType.ENDED:
+    if end.type == EventType.ENDED:
         return f"ended ({session.end_reason})"
-    if last.type == EventType.FAILED and session.status_reason:
+    if end.type == EventType.FAILED:
         return f"failed ({session.status_reason})"
-    return CAUSES[last.type]
+    return CAUSES[end.type]
 
 
 def needs_of_draft(session: Session) -> list[Need]:

@@ -20,7 +20,7 @@ from holdfast.commands.holding import (
     record,
     seen,
 )
-from holdfast.commands.leaving import LAST_HANDOFFS, last_handoff, needs_of_draft
+from holdfast.commands.leaving import LAST_HANDOFFS, is_end, last_handoff, needs_of_draft
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -135,6 +135,7 @@ class StartSession(NamedTuple):
             return self._new(view, session_id, policy=policy, scope=own_scope(session_id), is_exclusive=is_exclusive)
         view.require(*self._needs_of_scope(view.actor.account_id, scope))
         look_around(view, scope)
+        record_broken_off(view, scope)
         target = self._take_over_target(view, scope)
         if target is not None:
             return self._taken_over(view, target, policy=policy, scope=scope)
@@ -431,6 +432,19 @@ def look_around(view: View, scope: str) -> None:
     if account is not None and account.live_sessions_max is not None:
         needs.append(Count(LIVE_SESSIONS, (account_id,)))
     view.require(*needs)
+
+
+def record_broken_off(view: View, scope: str) -> None:
+    """Record of the scope's holders what time has made of those that broke off, before the sweeper comes by.
+
+    So whoever starts is shown the handoff that is drafted then.
+    """
+    holders = find_holders(view, NEWEST_HOLDERS, view.actor.account_id, scope)
+    settled = [settle(each, now=view.now) for each in holders]
+    broken_off = [each for each in settled if is_end(each.happenings)]
+    view.require(*needs_of_ending([each.session for each in broken_off]))
+    for each in broken_off:
+        record(view, each._replace(session=lifecycle.rescheduled(each.session)))
 
 
 def within_project(about: About, actor: Actor) -> About:

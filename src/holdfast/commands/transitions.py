@@ -150,8 +150,6 @@ class EndSession(NamedTuple):
         if known is not None and is_known and self._is_repeated(before, view):
             check_token(before, given=self.fencing_token, now=view.now)
             return _answer(view, lifecycle.settle(before, now=view.now), **_left(known))
-        # Noted beforehand, so that nothing is drafted for a session that says itself how it stands.
-        view.put(find_profile(view, before)._replace(handoff_at_ms=view.now.wall_ms))
         try:
             changed = self._ended(view, before)
         except Refusal as refusal:
@@ -176,6 +174,7 @@ class EndSession(NamedTuple):
             verb=lambda session, scope, now: lifecycle.end(
                 session, end_reason=self.end_reason, scope=scope, now=now, says_more=self.handoff is not None
             ),
+            is_spoken_for=self.handoff is not None,
         )
         if lifecycle.phase(before) != Phase.ENDED:
             profile = find_profile(view, changed.session)

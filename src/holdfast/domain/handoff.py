@@ -397,10 +397,14 @@ BROKEN_OFF: Final = frozenset(EndReason) - {EndReason.COMPLETED, EndReason.MANUA
 """Ends that are not the work's own, so that whoever comes next needs to be told where it stood."""
 
 
-def needs_draft(session: Session, *, handoff_at_ms: int | None) -> bool:
-    """Whether a session broke off, and left no handoff since it was last heard of."""
-    is_over = session.status in (Status.FAILED, Status.ABANDONED) or session.end_reason in BROKEN_OFF
-    return is_over and (handoff_at_ms is None or handoff_at_ms < session.last_heartbeat_at_ms)
+def has_broken_off(session: Session) -> bool:
+    """Whether a session is over, and not because its work was."""
+    return session.status in (Status.FAILED, Status.ABANDONED) or session.end_reason in BROKEN_OFF
+
+
+def is_silent_since(handoff_at_ms: int | None, session: Session) -> bool:
+    """Whether nothing is left of what a session has done last: it left no handoff since it was last heard of."""
+    return handoff_at_ms is None or handoff_at_ms < session.last_heartbeat_at_ms
 
 
 COPIED_BYTES_MAX = 64 * 1024
