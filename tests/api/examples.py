@@ -57,6 +57,15 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/sessions/{id}"): Example(),
     ("GET", "/v1/sessions/{id}/explain"): Example(),
     ("GET", "/v1/sessions/{id}/checkpoints"): Example(query="limit=3"),
+    ("POST", "/v1/handoffs"): Example({"session_id": ABOUT, "summary": "half of it is done"}),
+    ("GET", "/v1/handoffs"): Example(query="limit=3&fields=summary"),
+    ("GET", "/v1/handoffs/latest"): Example(query="venture=v"),
+    ("GET", "/v1/handoffs/{id}"): Example(),
+    ("POST", "/v1/handoffs/{id}/status"): Example({"status": "acknowledged"}),
+    ("GET", "/v1/sessions/{id}/handoffs"): Example(query="limit=3"),
+    ("GET", "/v1/handoff-schemas"): Example(query="limit=3"),
+    ("GET", "/v1/handoff-schemas/{name}/{version}"): Example(),
+    ("PUT", "/v1/handoff-schemas/{name}/{version}"): Example({"type": "object"}),
     ("GET", "/v1/events"): Example(query="limit=3"),
     ("GET", "/v1/events/stream"): Example(query="after=start"),
     ("GET", "/v1/sessions/{id}/events"): Example(query="limit=3"),
@@ -97,9 +106,8 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
     about = _made(account, route, found)
     body = None if found.body is None else _filled(found.body, about)
     query = found.query.replace(ABOUT, about)
-    return account.request(
-        route.method, route.path.replace("{id}", about) + (f"?{query}" if query else ""), body, by=by
-    )
+    path = route.path.replace("{id}", about).replace("{name}/{version}", about)
+    return account.request(route.method, path + (f"?{query}" if query else ""), body, by=by)
 
 
 def _made(account: Account, route: Route, found: Example) -> str:
@@ -112,8 +120,16 @@ def _made(account: Account, route: Route, found: Example) -> str:
     if "/keys" in route.path:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
         return str(made.json["id"])
+    if "/handoff-schemas/" in route.path:
+        schema_id = f"example-{next(_numbers)}/1"
+        if route.method == "GET":
+            assert account.call("PUT", f"/v1/handoff-schemas/{schema_id}", {}, by="admin").status == 201
+        return schema_id
     number = sum(1 for _ in account.each("/v1/sessions"))
     session = account.start(client_session_id=f"example-{number}", holder_id=f"holder-{number}")
+    if "/handoffs/{id}" in route.path:
+        left = {"session_id": session["id"], "fencing_token": session["fencing_token"], "summary": "half of it"}
+        return str(account.call("POST", "/v1/handoffs", left).json["id"])
     for verb in found.after:
         assert account.say(verb, session).status == 200
     return str(session["id"])
@@ -122,6 +138,7 @@ def _made(account: Account, route: Route, found: Example) -> str:
 def _filled(body: Json, about: str) -> Json:
     if "heartbeats" in body:
         return {"heartbeats": [{"session_id": about}]}
-    if body.get("id") == ABOUT:
-        return {**body, "id": about}
+    for name in ("id", "session_id"):
+        if body.get(name) == ABOUT:
+            return {**body, name: about}
     return body

@@ -43,7 +43,7 @@ def test_a_merge_patch_does_what_the_rfc_says(target: Any, patch: Any, expected:
 
 def test_checkpoints_are_numbered_and_the_last_one_is_what_the_next_start_finds(dicts: World) -> None:
     subject = reach("active", dicts.caller, is_exclusive=True)
-    fields = {
+    fields: dict[str, Any] = {
         "work_completed_json": '["a"]',
         "blockers_json": '["b"]',
         "next_actions_json": '["c"]',

@@ -16,7 +16,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import EventType, Rule
 from holdfast.domain.fencing import check_token
-from holdfast.domain.handoff import Draft, Handoff, HandoffBody, HandoffSchema, HandoffStatus, stepped
+from holdfast.domain.handoff import Draft, Handoff, HandoffSchema, HandoffStatus, stepped
 from holdfast.domain.ids import HandoffId, SessionId
 
 _COLUMNS = (
@@ -32,9 +32,8 @@ _FILTERS: Final[dict[str, tuple[Filter, ...]]] = {
     "created_after": (Filter("handoff", "created_at_ms", Operator.FROM),),
 }
 
-HANDOFF_LIST = ListSpec("handoffs", (Handoff, HandoffBody), _FILTERS, order="id")
-HANDOFF_SUMMARIES = ListSpec("handoff_summaries", (Handoff,), _FILTERS, order="id")
-"""The same without what may be long."""
+HANDOFF_LIST = ListSpec("handoffs", (Handoff,), _FILTERS, order="id")
+"""Without what may be long: who wants it reads it of the rows of a page, as far as they fit into an answer."""
 
 SCHEMA_LIST = ListSpec("handoff_schemas", (HandoffSchema,), {}, order="id", descending=False)
 

@@ -180,6 +180,7 @@ CAUSES: Final = {
 }
 """Happenings after which a session may have broken off, and how that is said."""
 
+
 def is_end(happenings: Sequence[Happening]) -> bool:
     """Whether a session may have broken off by what happened."""
     return any(each.type in CAUSES for each in happenings)

@@ -19,7 +19,10 @@ from holdfast.domain.limits import META_BYTES_MAX
 
 
 class WriteCheckpoint(NamedTuple):
-    """A durable note of progress, numbered without gaps; it counts as a beat."""
+    """A durable note of progress, numbered without gaps; it counts as a beat.
+
+    redactions: how many secrets the door took out of it.
+    """
 
     session_id: SessionId
     fencing_token: int | None
@@ -30,6 +33,7 @@ class WriteCheckpoint(NamedTuple):
     state_json: str | None = None
     branch: str | None = None
     commit_sha: str | None = None
+    redactions: int = 0
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The session's row, which guards its checkpoints."""
@@ -63,7 +67,8 @@ class WriteCheckpoint(NamedTuple):
         )
         view.put(session)
         view.put(checkpoint)
-        return Reply({**checkpoint_body(checkpoint), **next_beat(session, view)}, created=True)
+        told = {**checkpoint_body(checkpoint), "redactions": self.redactions}
+        return Reply({**told, **next_beat(session, view)}, created=True)
 
 
 PATCHABLE = ("branch", "commit_sha", "issue_number", "current_task_id")

@@ -77,7 +77,7 @@ SENTENCES: dict[Code, str] = {
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
     Code.HANDOFF_SETTLED: "Handoff {handoff_id} is {status} and cannot become {to} any more, but {possible}.",
     Code.HANDOFF_SCHEMA_EXISTS: "The handoff schema {schema} is registered already, and a version never changes.",
-    Code.PAYLOAD_TOO_LARGE: "The payload has {size} bytes in canonical form, and {limit} are allowed.",
+    Code.PAYLOAD_TOO_LARGE: "The {what} has {size} bytes, and at most {limit} are taken.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
     Code.REVISION_CONFLICT: "Session {session_id} is at revision {revision}, not {given}; nothing was written.",

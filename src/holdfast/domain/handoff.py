@@ -240,7 +240,8 @@ def drafted(
     try:
         form = rfc8785.dumps(clean_payload.value)
         if len(form) > HANDOFF_PAYLOAD_BYTES_MAX:
-            raise Refusal(Code.PAYLOAD_TOO_LARGE, limit=HANDOFF_PAYLOAD_BYTES_MAX, size=len(form))
+            what, limit = "payload, in canonical form,", HANDOFF_PAYLOAD_BYTES_MAX
+            raise Refusal(Code.PAYLOAD_TOO_LARGE, what=what, limit=limit, size=len(form))
         payload_sha256 = hashlib.sha256(form).hexdigest()
         graded = {name: _text([_graded(item) for item in each.value]) for name, each in clean_lists.items()}
         said = [clean_summary.value, status_label, to_agent, *graded.values(), payload_sha256, payload_schema, *topic]
@@ -379,7 +380,7 @@ def settled(handoff: Handoff, *, to: HandoffStatus) -> Refusal:
     return Refusal(
         Code.HANDOFF_SETTLED,
         handoff_id=handoff.id,
-        status=handoff.status.value,
+        status=str(handoff.status),
         to=to.value,
         possible=" or ".join(possible) or "nothing else",
         ways_out=(WayOut(Action.READ_HANDOFF, handoff_id=handoff.id),),
@@ -395,6 +396,11 @@ def topic_of(scope: str, *, venture: str | None, repo: str | None, issue_number:
 
 BROKEN_OFF: Final = frozenset(EndReason) - {EndReason.COMPLETED, EndReason.MANUAL, EndReason.CLEARED}
 """Ends that are not the work's own, so that whoever comes next needs to be told where it stood."""
+
+
+def addressed_as(agent: str) -> list[str]:
+    """All that `to_agent` may say so that a handoff is for this agent: its name, and each pattern that it fits."""
+    return [agent, *(agent[:length] + "*" for length in range(len(agent)))]
 
 
 def has_broken_off(session: Session) -> bool:

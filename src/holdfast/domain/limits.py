@@ -35,6 +35,9 @@ STATE_BYTES_MAX = 256 * 1024
 HANDOFF_PAYLOAD_BYTES_MAX = 800 * 1024
 """A handoff's payload, in canonical form. Source: seed 000."""
 
+HANDOFF_SCHEMA_BYTES_MAX = 256 * 1024
+"""A schema of payloads, in canonical form: compiling one takes time with its length."""
+
 LABEL_CHARS_MAX = 64
 """A handoff's status label: a word or two."""
 

@@ -163,6 +163,10 @@ class Core:
             later = (WayOut(Action.REPEAT_LATER),)
             raise Refusal(Code.UNAVAILABLE, retry_after_ms=1_000, ways_out=later) from error
 
+    async def compute(self, function: Callable[[], T]) -> T:
+        """What a function gives that takes too long for the event loop and needs no store."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function)
+
     async def events_after(
         self, account_id: AccountId, *, after: EventCursor | None, wanted: EventFilter, limit: int
     ) -> EventPage:

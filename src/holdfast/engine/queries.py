@@ -8,21 +8,32 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from holdfast.commands.bodies import Body, checkpoint_body, session_body, summary_body
+from holdfast.commands.bodies import Body, checkpoint_body, handoff_body, session_body, summary_body
 from holdfast.commands.cleanup import CLEANUP_LIST
+from holdfast.commands.handoffs import handoff_not_found, is_there_for, schema_body, schema_key
 from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.jobs import job_body
 from holdfast.commands.keys import key_body
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.request_log import COUNTS_OF_ACCOUNT, request_body
 from holdfast.commands.retention import KINDS
-from holdfast.commands.rows import Key, Members, SetSpec, Value, profile_key, session_key
+from holdfast.commands.rows import (
+    Key,
+    Members,
+    SetSpec,
+    Value,
+    handoff_body_key,
+    handoff_key,
+    profile_key,
+    session_key,
+)
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
-from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.handoff import Handoff, HandoffBody, HandoffSchema
+from holdfast.domain.ids import AccountId, HandoffId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
@@ -56,6 +67,9 @@ SESSION_LIST = ListSpec(
 CHECKPOINT_LIST = ListSpec(
     "checkpoints", (Checkpoint,), {"session_id": (Filter("checkpoint", "session_id"),)}, order="number"
 )
+
+HANDOFFS_BYTES_MAX = 4 * 1024 * 1024
+"""Payloads in one page of handoffs: five of the longest, and any usual page whole."""
 
 HOLDERS_BY_TOKEN = SetSpec(
     "holders_by_token", Session, ("account_id", "held_scope", "exclusive", "fencing_token"), order="id", limit=1
@@ -148,6 +162,54 @@ def checkpoints(store: Reader, actor: Actor, request: ListRequest, *, session_id
     return Page(items, None if page.is_last else items[-1]["number"], page.total)
 
 
+def handoff(store: Reader, actor: Actor, handoff_id: HandoffId) -> Body:
+    """One handoff, whole. Raises: not_found."""
+    row = store.get(handoff_key(handoff_id))
+    if not isinstance(row, Handoff) or not is_there_for(row, actor):
+        raise handoff_not_found()
+    return _whole(store, row)
+
+
+def handoffs(store: Reader, request: ListRequest, *, is_summary: bool) -> Page:
+    """A page of handoffs, newest first. is_summary: without their lists and payloads.
+
+    Those of a page have HANDOFFS_BYTES_MAX together, or one is alone in it; so a page may be short.
+    """
+    page = store.page(request)
+    items: list[Body] = []
+    size_bytes = 0
+    for (row,) in page.rows:
+        assert isinstance(row, Handoff)
+        size_bytes += 0 if is_summary else row.payload_size_bytes
+        if items and size_bytes > HANDOFFS_BYTES_MAX:
+            return Page(items, items[-1]["id"], page.total)
+        items.append(handoff_body(row, None) if is_summary else _whole(store, row))
+    return Page(items, None if page.is_last else items[-1]["id"], page.total)
+
+
+def _whole(store: Reader, row: Handoff) -> Body:
+    body = store.get(handoff_body_key(row.id))
+    if not isinstance(body, HandoffBody):
+        # It was deleted between the two readings.
+        raise handoff_not_found()
+    return handoff_body(row, body)
+
+
+def handoff_schema(store: Reader, actor: Actor, schema_id: str) -> Body:
+    """One version of a schema. Raises: not_found."""
+    row = store.get(schema_key(actor, schema_id))
+    if not isinstance(row, HandoffSchema):
+        raise Refusal(Code.NOT_FOUND, what="handoff schema")
+    return schema_body(row)
+
+
+def handoff_schemas(store: Reader, request: ListRequest) -> Page:
+    """A page of schemas, by name and version."""
+    page = store.page(request)
+    items = [schema_body(row) for (row,) in page.rows if isinstance(row, HandoffSchema)]
+    return Page(items, None if page.is_last else items[-1]["id"], page.total)
+
+
 def keys(store: Reader, request: ListRequest) -> Page:
     """A page of keys, newest first, without the keys themselves."""
     page = store.page(request)
@@ -204,7 +266,7 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
-        "because": told[0] if told else None,
+        "because": next((each for each in told if each["type"].startswith("session.")), None),
         "pending": [
             {"type": str(each.type), "rule": str(each.rule), "at_ms": each.at_ms, **each.data} for each in pending
         ],

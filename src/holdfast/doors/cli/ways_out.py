@@ -48,6 +48,8 @@ def _start(way: Way) -> Hint:
 
 HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.READ: _on_session("show"),
+    Action.READ_HANDOFF: lambda way: Hint(f"holdfast handoff show {shlex.quote(_handoff_id(way) or 'ID')}"),
+    Action.REGISTER_VERSION: _say("The same again as another version."),
     Action.EXPLAIN: _on_session("explain", remark="why it is as it is"),
     Action.START: _start,
     Action.START_TAKING_OVER: lambda way: _run(way, '--take-over "WHY"'),
@@ -89,6 +91,11 @@ def _line(hint: Hint, *, after: str) -> str:
     if not hint.command:
         return ", ".join(remarks)
     return f"{hint.command}   ({', '.join(remarks)})" if remarks else hint.command
+
+
+def _handoff_id(way: Way) -> str:
+    """The handoff that a way out concerns, in the path of the request that it suggests."""
+    return fields.text(way, "path").removeprefix("/v1/handoffs/")
 
 
 def _session_id(way: Way) -> str:

@@ -30,10 +30,11 @@ from holdfast.doors.http.bodies import (
     BodyTooLarge,
     ClientGone,
     InvalidBody,
+    WholeBody,
     decode_into,
     read_body,
 )
-from holdfast.doors.http.call import Answer, Call, Document, Streamed, Watch, revision_of
+from holdfast.doors.http.call import Answer, Call, Document, KeptRefusal, Streamed, Watch, revision_of
 from holdfast.doors.http.description import Description
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.native import ROUTES
@@ -61,6 +62,7 @@ EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"x-accel-buffering", 
 """The second keeps nginx, and what copies it, from holding events back."""
 LINES_TYPE = (b"content-type", b"application/jsonl")
 NO_STORE = (b"cache-control", b"no-store")
+REPLAYED = ((b"idempotency-replayed", b"true"),)
 CLOSE = (b"connection", b"close")
 
 REQUEST_ID_BYTES = 8
@@ -130,7 +132,7 @@ class HttpApp:
             await _stream(answer, receive, send, headers=(*EVENT_STREAM, NO_STORE, *ids))
             self._observer.answered(scope, Answer(200, None), began, 0, ids)
             return
-        replayed = ((b"idempotency-replayed", b"true"),) if answer.is_replay else ()
+        replayed = REPLAYED if answer.is_replay else ()
         content = b""
         if answer.lines is not None:
             await _send_lines(send, answer.status, (LINES_TYPE, NO_STORE, *ids), answer.lines)
@@ -302,6 +304,9 @@ def _problem(error: Exception, *, path: str, request_id: str) -> tuple[Body, tup
         case Refusal():
             body = refusal_document(error, instance=path, request_id=request_id)
             return body, _retry_after(error.retry_after_ms)
+        case KeptRefusal():
+            body = refusal_document(error.refusal, instance=path, request_id=request_id)
+            return body, REPLAYED if error.is_replay else ()
         case HttpProblem():
             body = document(error.status, error.code, error.detail, instance=path, request_id=request_id)
             return body, (*error.headers, CLOSE) if error.closes else error.headers
@@ -404,7 +409,8 @@ def _body(route: Route, raw: bytes, headers: Headers) -> Any:
     content_type = headers.get(b"content-type", b"")
     if content_type != b"application/json" and not _is_json(content_type):
         raise HttpProblem(415, "unsupported_media_type", "The body must be sent as application/json.")
-    return decode_into(strict_json.decode(raw), route.body)
+    value = strict_json.decode(raw)
+    return decode_into({"value": value} if issubclass(route.body, WholeBody) else value, route.body)
 
 
 def _is_json(content_type: bytes) -> bool:

@@ -19,6 +19,13 @@ from holdfast.domain.limits import INTEGER_MAX
 
 T = TypeVar("T")
 
+
+class WholeBody(msgspec.Struct, frozen=True):
+    """A body that is one free object, rather than a record."""
+
+    value: dict[str, Any]
+
+
 WHOLE_BODY = "(body)"
 """The path of the body itself, where the fault is not one field's."""
 
@@ -37,6 +44,9 @@ SUGGESTIONS_MAX = 10
 WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
 OF_ACCOUNTS = r"^(?!\.{1,2}(?![\s\S]))[A-Za-z0-9._-]{1,64}(?![\s\S])"
 """Ids of accounts. They stand in paths, where `.` and `..` mean something else."""
+
+OF_SCHEMAS = r"^[a-z0-9][a-z0-9._-]{0,31}(?![\s\S])"
+"""Names and versions of schemas: what both may be."""
 
 PATTERNS_IN_WORDS = {
     WITHOUT_CONTROLS: "must not hold control characters",

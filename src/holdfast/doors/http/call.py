@@ -1,20 +1,24 @@
 """One request on its way through a handler, and the answer on its way back."""
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from holdfast.commands.bodies import Body
+from holdfast.commands.bodies import Body, refusal_from_body
 from holdfast.commands.command import Command
 from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.actor import Actor
+from holdfast.domain.errors import Refusal
 from holdfast.domain.rate_limits import Budget
+from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.problems import HttpProblem
 from holdfast.doors.http.rating import take
 from holdfast.engine.core import Core
 from holdfast.engine.event_hub import Permission
 from holdfast.engine.rate_limiter import Standing
+
+T = TypeVar("T")
 
 
 class Watch(NamedTuple):
@@ -56,6 +60,10 @@ class Call(msgspec.Struct, frozen=True, gc=False):
             weight=weight,
             size_bytes=self.size_bytes,
         )
+
+    async def compute(self, function: Callable[[], T]) -> T:
+        """What a function makes of the body: beside the event loop where the body is long."""
+        return function() if self.size_bytes <= DECODED_AT_ONCE_BYTES_MAX else await self.core.compute(function)
 
     def take(self, budget: Budget, *, cost: int) -> None:
         """Take more from the key's rate limit than the request itself. Raises: rate_limited."""
@@ -103,8 +111,19 @@ class Streamed(Protocol):
         ...
 
 
+class KeptRefusal(Exception):
+    """A refusal with which something was written: it is answered as one, and as a replay where it is one."""
+
+    def __init__(self, refusal: Refusal, *, is_replay: bool) -> None:
+        super().__init__(refusal.code.value)
+        self.refusal = refusal
+        self.is_replay = is_replay
+
+
 def answered(reply: Reply) -> Answer:
-    """A command's reply: 201 where something new exists because of it, else 200."""
+    """A command's reply: 201 where something new exists because of it, else 200. Raises: KeptRefusal."""
+    if "refusal" in reply.body:
+        raise KeptRefusal(refusal_from_body(reply.body["refusal"]), is_replay=reply.is_replay)
     return Answer(201 if reply.created else 200, reply.body, reply.is_replay)
 
 

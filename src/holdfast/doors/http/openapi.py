@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast import __version__
 from holdfast.domain.errors import SENTENCES, Code
-from holdfast.doors.http.bodies import OF_ACCOUNTS
+from holdfast.doors.http.bodies import OF_ACCOUNTS, OF_SCHEMAS, WholeBody
 from holdfast.doors.http.native.answers import DESCRIBED, Described, Problem, Text
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
 from holdfast.doors.http.routing import Route
@@ -159,6 +159,9 @@ class _Schemas:
         found, components = msgspec.json.schema_components(records, ref_template=_REF)
         self._of = dict(zip(records, found, strict=True))
         self.components: Json = {name: _tidy(schema) for name, schema in sorted(components.items())}
+        if WholeBody in self._of:
+            # What is sent is the object itself.
+            self.inline(WholeBody).update(properties={}, required=[])
 
     def of(self, record: type[Any]) -> Json:
         """The schema of a record: a reference."""
@@ -242,10 +245,11 @@ def _operation(route: Route, described: Described, schemas: _Schemas, shared: _R
         "parameters": [*_path_parameters(route), *_query_parameters(route, schemas), *_header_parameters(route)],
     }
     if route.body is not None:
+        is_whole = issubclass(route.body, WholeBody)
         content: Json = {"schema": schemas.of(route.body)}
         if described.example is not None:
-            content["example"] = described.example
-        is_required = bool(schemas.inline(route.body).get("required"))
+            content["example"] = described.example["value"] if is_whole else described.example
+        is_required = is_whole or bool(schemas.inline(route.body).get("required"))
         operation["requestBody"] = {"required": is_required, "content": {_JSON_TYPE: content}}
     responses = {str(status): _answer(route, shape, schemas) for status, shape in described.answers.items()}
     for response in responses.values():
@@ -274,8 +278,9 @@ def _security(route: Route) -> list[Json]:
 
 def _path_parameters(route: Route) -> list[Json]:
     names = [segment[1:-1] for segment in route.path.split("/") if segment.startswith("{")]
-    is_account = route.path.startswith("/v1/accounts/")
-    schema = {"type": "string", "pattern": OF_ACCOUNTS if is_account else "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$"}
+    patterns = {"accounts": OF_ACCOUNTS, "handoff-schemas": OF_SCHEMAS}
+    pattern = patterns.get(route.path.split("/")[2] if names else "", "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$")
+    schema = {"type": "string", "pattern": pattern}
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from holdfast.commands.bodies import Body
+from holdfast.commands.leaving import OVER
 from holdfast.domain.errors import SENTENCES, Action, Code, Refusal, WayOut
 from holdfast.domain.times import rfc3339
 
@@ -79,7 +80,6 @@ DOOR_CODES: dict[str, tuple[int, str]] = {
     "not_local": (403, "Without keys, only the server's own machine is served."),
     "method_not_allowed": (405, "The path exists, and `Allow` says by which methods."),
     "request_timeout": (408, "The request did not arrive in time."),
-    "payload_too_large": (413, "The body is over the route's limit."),
     "uri_too_long": (414, "Path and query are too long."),
     "unsupported_media_type": (415, "The body is not sent as application/json."),
     "headers_too_large": (431, "The request has too many headers, or too long ones."),
@@ -150,7 +150,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
-    **{name: name for name in ("limit", "usage")},
+    **{name: name for name in ("limit", "usage", "size", "handoff_id")},
     "status": "session_status",
 }
 """What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name
@@ -171,7 +171,10 @@ def sentence(refusal: Refusal) -> str:
     for name, value in refusal.data.items():
         if name.endswith("_at_ms") and isinstance(value, int):
             words[name.removesuffix("_ms")] = rfc3339(value)
-    return SENTENCES[refusal.code].format_map(words)
+    told = SENTENCES[refusal.code].format_map(words)
+    if refusal.code in OVER and "handoff_id" in words:
+        told += f" Its handoff was kept as an orphan, {words['handoff_id']}."
+    return told
 
 
 def way_out(way: WayOut) -> Body:
@@ -181,6 +184,8 @@ def way_out(way: WayOut) -> Body:
     method, path, fields, phrase = _REQUESTS[way.action]
     if method is not None:
         body |= {"method": method, "path": path.format(session=session)}
+    if way.handoff_id is not None:
+        body["path"] = f"/v1/handoffs/{way.handoff_id}"
     if way.identity is not None:
         fields = {**fields, **way.identity._asdict()}
     if way.action == Action.START_TAKING_OVER:
@@ -195,6 +200,8 @@ def way_out(way: WayOut) -> Body:
 
 _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.READ: ("GET", "{session}", {}, "Read the session as it is now."),
+    Action.READ_HANDOFF: ("GET", "/v1/handoffs", {}, "Read the handoff as it is now."),
+    Action.REGISTER_VERSION: (None, "", {}, "Register it as another version."),
     Action.EXPLAIN: ("GET", "{session}/explain", {}, "See why it is in this state, and who acted."),
     Action.START: (
         "POST",

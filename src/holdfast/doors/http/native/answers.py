@@ -17,11 +17,13 @@ from holdfast.domain.actor import KeyScope
 from holdfast.domain.audit import AuditAction, FlawKind
 from holdfast.domain.errors import Action, Code
 from holdfast.domain.events import EventType, Rule
+from holdfast.domain.handoff import HandoffStatus
 from holdfast.domain.liveness import Liveness
 from holdfast.domain.policy import OnLapse
 from holdfast.domain.session import EndReason, FailedBy, Status
 
 SessionId = Annotated[str, Meta(examples=["sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"])]
+HandoffId = Annotated[str, Meta(examples=["ho_01KF5V3Z5RBCDEFGHJKMNPQRST"])]
 AccountId = Annotated[str, Meta(examples=["default"])]
 KeyId = Annotated[str, Meta(examples=["key_01KF5V3Z5RH1J3K5M7N9P0QRST"])]
 Token = Annotated[int, Meta(description="Send it with every write; it is told this once.", examples=[7])]
@@ -32,6 +34,11 @@ Interval = Annotated[float | None, Meta(examples=[60])]
 Count = Annotated[int, Meta(ge=0)]
 NextCursor = Annotated[str, Meta(description="Where the list goes on; null on the last page.")]
 Total = Annotated[int, Meta(description="All rows of the filter; only with `include_total=true`.")]
+
+
+Redactions = Annotated[
+    int, Meta(ge=0, description="Secrets of widely known forms that were taken out, at least.", examples=[0])
+]
 
 
 class Policy(msgspec.Struct):
@@ -146,6 +153,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 class WrittenCheckpoint(Checkpoint, kw_only=True):
     """A checkpoint just written, which counted as a beat."""
 
+    redactions: Redactions
+
     next_heartbeat_at: Soon
     heartbeat_interval_seconds: Interval
     lease_expires_at: Soon
@@ -162,11 +171,124 @@ class Recoverable(msgspec.Struct):
     can_resume: bool
 
 
+class HandoffSummary(msgspec.Struct, kw_only=True):
+    """A handoff without its lists and its payload."""
+
+    id: HandoffId
+    session_id: SessionId
+    project_id: str | None
+    scope: str
+    venture: str | None
+    repo: str | None
+    track: str | None
+    issue_number: int | None
+    from_agent: Annotated[str, Meta(examples=["claude"])]
+    to_agent: Annotated[str | None, Meta(description="An agent, or the beginning of a name and `*`.")]
+    status: Annotated[HandoffStatus, Meta(examples=["open"])]
+    status_label: str | None
+    summary: Annotated[str, Meta(examples=["parser done, lexer half"])]
+    auto: Annotated[bool, Meta(description="Drafted by the server, since the session went without one.")]
+    orphan: Annotated[bool, Meta(description="Its session was over by then, so that it was refused, and kept.")]
+    orphan_reason: Annotated[str | None, Meta(description="The code for which it was refused.")]
+    branch: str | None
+    commit_sha: str | None
+    payload_hash: Annotated[str, Meta(description="SHA-256 of the payload's canonical form (RFC 8785).")]
+    payload_size_bytes: Annotated[int, Meta(description="Likewise its length.", examples=[2])]
+    schema: Annotated[str | None, Meta(description="The registered schema that the payload fits.")]
+    schema_version: Annotated[str, Meta(examples=["1.0"])]
+    redactions: Redactions
+    created_at: At
+    created_by: KeyId
+    acknowledged_at: At | None
+    acknowledged_by: str | None
+    status_changed_at: At
+    status_changed_by: str | None
+    status_note: str | None
+    superseded_by: str | None
+    correlation_id: str
+
+
+class Handoff(HandoffSummary, kw_only=True):
+    """What a session left for whoever goes on."""
+
+    work_completed: list[Any]
+    blockers: list[Any]
+    next_actions: list[Any]
+    payload: Any
+
+
+class ListedHandoff(HandoffSummary, kw_only=True):
+    """A handoff; without lists and payload where `fields=summary`."""
+
+    work_completed: list[Any] | UnsetType = UNSET
+    blockers: list[Any] | UnsetType = UNSET
+    next_actions: list[Any] | UnsetType = UNSET
+    payload: Any = UNSET
+
+
+class LastHandoff(Handoff, kw_only=True):
+    """What was left last."""
+
+    payload_omitted: Annotated[bool, Meta(description="The payload is long: `GET /v1/handoffs/{id}` has it.")]
+
+
+class CreatedHandoff(HandoffSummary, kw_only=True):
+    """A handoff just left by a session that goes on, which counted as a beat."""
+
+    next_heartbeat_at: Soon
+    heartbeat_interval_seconds: Interval
+    lease_expires_at: Soon
+
+
+class FoundHandoff(msgspec.Struct):
+    """The newest handoff; null where there is none."""
+
+    handoff: ListedHandoff | None
+
+
+class HandoffList(msgspec.Struct):
+    """A page of handoffs, newest first; short where they are long."""
+
+    items: list[ListedHandoff]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class HandoffSchema(msgspec.Struct, kw_only=True):
+    """A version of a schema for payloads."""
+
+    id: Annotated[str, Meta(examples=["review/1"])]
+    name: Annotated[str, Meta(examples=["review"])]
+    version: Annotated[str, Meta(examples=["1"])]
+    sha256: Annotated[str, Meta(description="Of its canonical form (RFC 8785).")]
+    schema: Annotated[Any, Meta(description="JSON Schema 2020-12.")]
+    created_at: At
+    created_by: KeyId
+
+
+class HandoffSchemaList(msgspec.Struct):
+    """A page of schemas, by name and version."""
+
+    items: list[HandoffSchema]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class EndedSession(Session, kw_only=True):
+    """A session that is over; and where it left a handoff with its end, which."""
+
+    handoff_id: HandoffId | UnsetType = UNSET
+    payload_hash: str | UnsetType = UNSET
+    payload_size_bytes: int | UnsetType = UNSET
+    redactions: Redactions | UnsetType = UNSET
+
+
 class StartedSession(BeatingSession, kw_only=True):
     """A session that somebody acquired, and what the last one on its scope left."""
 
     outcome: Annotated[str, Meta(extra_json_schema={"enum": ["created", "resumed", "taken_over"]})]
     fencing_token: Token
+    last_handoff: LastHandoff | None
     last_checkpoint: Checkpoint | None
     recoverable: list[Recoverable]
 
@@ -227,6 +349,7 @@ class DeletedRows(msgspec.Struct):
 
     sessions: Count
     checkpoints: Count
+    handoffs: Annotated[int, Meta(ge=0, description="Only with a session's own deletion.")] | UnsetType = UNSET
 
 
 class DeletedSession(msgspec.Struct):
@@ -628,6 +751,8 @@ class Problem(msgspec.Struct, kw_only=True):
     revision: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     usage: int | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+    handoff_id: Annotated[str, Meta(description="Where a handoff was kept all the same.")] | UnsetType = UNSET
 
 
 class Text(NamedTuple):
@@ -662,6 +787,8 @@ _STARTING = (
     Code.QUOTA_EXCEEDED,
     *_OVER,
 )
+
+_DRAFTING = (Code.PAYLOAD_TOO_LARGE,)
 
 _FOLLOWING = (Code.CURSOR_INVALID, Code.CURSOR_EXPIRED)
 
@@ -711,7 +838,14 @@ DESCRIBED: Mapping[str, Described] = {
         "stall_session", {200: Session}, (*_ENDING, Code.SESSION_PARKED), {"reason": "no output for an hour"}
     ),
     "POST /v1/sessions/{id}/end": Described(
-        "end_session", {200: Session}, _ENDING, {"fencing_token": 1, "end_reason": "completed"}
+        "end_session",
+        {200: EndedSession},
+        (*_ENDING, *_DRAFTING),
+        {
+            "fencing_token": 1,
+            "end_reason": "completed",
+            "handoff": {"summary": "parser done, lexer half", "next_actions": ["finish the lexer"]},
+        },
     ),
     "POST /v1/sessions/{id}/fail": Described(
         "fail_session", {200: Session}, _ENDING, {"fencing_token": 1, "reason": "the build broke", "exit_code": 2}
@@ -749,6 +883,42 @@ DESCRIBED: Mapping[str, Described] = {
     "GET /v1/sessions/{id}/explain": Described("explain_session", {200: Explanation}, (Code.NOT_FOUND,)),
     "GET /v1/sessions/{id}/checkpoints": Described(
         "list_checkpoints", {200: CheckpointList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
+    ),
+    "POST /v1/handoffs": Described(
+        "create_handoff",
+        {200: CreatedHandoff, 201: CreatedHandoff},
+        (*_WRITING, *_DRAFTING),
+        {
+            "session_id": "sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD",
+            "fencing_token": 1,
+            "summary": "parser done, lexer half",
+            "status_label": "in progress",
+            "work_completed": [{"claim": "the tests pass", "kind": "command", "value": "make test", "exit_code": 0}],
+            "next_actions": ["finish the lexer"],
+            "to_agent": "codex-*",
+        },
+    ),
+    "GET /v1/handoffs": Described("list_handoffs", {200: HandoffList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/handoffs/latest": Described("read_latest_handoff", {200: FoundHandoff}),
+    "GET /v1/handoffs/{id}": Described("read_handoff", {200: Handoff}, (Code.NOT_FOUND,)),
+    "POST /v1/handoffs/{id}/status": Described(
+        "set_handoff_status",
+        {200: HandoffSummary},
+        (Code.NOT_FOUND, Code.HANDOFF_SETTLED),
+        {"status": "acknowledged", "note": "I take it from here"},
+    ),
+    "GET /v1/sessions/{id}/handoffs": Described(
+        "list_session_handoffs", {200: HandoffList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
+    ),
+    "GET /v1/handoff-schemas": Described("list_handoff_schemas", {200: HandoffSchemaList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/handoff-schemas/{name}/{version}": Described(
+        "read_handoff_schema", {200: HandoffSchema}, (Code.NOT_FOUND,)
+    ),
+    "PUT /v1/handoff-schemas/{name}/{version}": Described(
+        "register_handoff_schema",
+        {200: HandoffSchema, 201: HandoffSchema},
+        (Code.HANDOFF_SCHEMA_EXISTS, Code.PAYLOAD_TOO_LARGE),
+        {"value": {"type": "object", "required": ["score"], "properties": {"score": {"type": "integer"}}}},
     ),
     "GET /v1/events": Described("list_events", {200: Events}, (*_FOLLOWING, Code.TOO_MANY_STREAMS)),
     "GET /v1/events/stream": Described(

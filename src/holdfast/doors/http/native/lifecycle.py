@@ -22,8 +22,10 @@ from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import SessionId
 from holdfast.domain.limits import META_BYTES_MAX, STATE_BYTES_MAX
 from holdfast.domain.rate_limits import Budget
+from holdfast.domain.redaction import redact_json, redact_text
 from holdfast.domain.session import EndReason
 from holdfast.doors.http.call import Answer, Call, answered
+from holdfast.doors.http.limits import BODY_BYTES_LARGE_MAX
 from holdfast.doors.http.native.fields import (
     Id,
     Integer,
@@ -38,6 +40,7 @@ from holdfast.doors.http.native.fields import (
     at_ms,
     free_json,
 )
+from holdfast.doors.http.native.handoffs import HandoffFields, draft_of
 from holdfast.doors.http.routing import Route, Routine
 
 UNSET = msgspec.UNSET
@@ -76,6 +79,7 @@ class EndBody(HolderBody):
 
     end_reason: EndReason = EndReason.COMPLETED
     exit_code: Integer | None = None
+    handoff: HandoffFields | None = None
 
 
 class FailBody(HolderBody, kw_only=True):
@@ -158,7 +162,8 @@ async def stall(call: Call) -> Answer:
 async def end(call: Call) -> Answer:
     """The work is over."""
     body: EndBody = call.body
-    command = EndSession(_session_id(call), body.fencing_token, body.end_reason, body.exit_code)
+    handoff = None if body.handoff is None else await draft_of(call, body.handoff)
+    command = EndSession(_session_id(call), body.fencing_token, body.end_reason, body.exit_code, handoff)
     return answered(await call.execute(command))
 
 
@@ -191,23 +196,28 @@ async def delete(call: Call) -> Answer:
 
 async def checkpoint(call: Call) -> Answer:
     """Write a durable note of progress."""
-    body: CheckpointBody = call.body
-    state = body.state
-    return answered(
-        await call.execute(
-            WriteCheckpoint(
-                session_id=_session_id(call),
-                fencing_token=body.fencing_token,
-                summary=body.summary,
-                work_completed_json=_items(body.work_completed, field="work_completed"),
-                blockers_json=_items(body.blockers, field="blockers"),
-                next_actions_json=_items(body.next_actions, field="next_actions"),
-                state_json=None if state is None else free_json(state, field="state", bytes_max=STATE_BYTES_MAX),
-                branch=body.branch,
-                commit_sha=body.commit_sha,
-            )
-        )
+    return answered(await call.execute(await call.compute(lambda: _checkpoint(_session_id(call), call.body))))
+
+
+def _checkpoint(session_id: SessionId, body: CheckpointBody) -> WriteCheckpoint:
+    """A checkpoint without the secrets that were found in it."""
+    free = {name: redact_json(getattr(body, name)) for name in (*_LISTS, "state")}
+    summary = redact_text(body.summary)
+    lists = {f"{name}_json": _items(free[name].value, field=name) for name in _LISTS}
+    state = free["state"].value
+    return WriteCheckpoint(
+        session_id=session_id,
+        fencing_token=body.fencing_token,
+        summary=summary.value,
+        **lists,
+        state_json=None if state is None else free_json(state, field="state", bytes_max=STATE_BYTES_MAX),
+        branch=body.branch,
+        commit_sha=body.commit_sha,
+        redactions=summary.number + sum(each.number for each in free.values()),
     )
+
+
+_LISTS = ("work_completed", "blockers", "next_actions")
 
 
 async def patch(call: Call) -> Answer:
@@ -237,7 +247,7 @@ ROUTES = [
     _verb("resume", resume, HolderBody),
     _verb("park", park, ParkBody),
     _verb("stall", stall, StallBody),
-    _verb("end", end, EndBody),
+    _verb("end", end, EndBody)._replace(body_bytes_max=BODY_BYTES_LARGE_MAX),
     _verb("fail", fail, FailBody),
     _verb("stop", stop, StopBody),
     _verb("archive", archive, HolderBody),
