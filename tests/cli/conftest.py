@@ -78,7 +78,7 @@ def cli(home: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
 
-    def run(*arguments: str, **environ: str) -> Result:
-        return CliRunner().invoke(main, arguments, env=environ)
+    def run(*arguments: str, stdin: str | None = None, **environ: str) -> Result:
+        return CliRunner().invoke(main, arguments, env=environ, input=stdin)
 
     return run

@@ -56,6 +56,8 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         event_retention_days=90,
         audit_retention_days=365,
         request_log_retention_days=7,
+        handoff_expiry_days=90,
+        handoff_retention_days=0,
         session_archive_days=30,
         session_delete_days=30,
         otel_endpoint=None,

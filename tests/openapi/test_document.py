@@ -223,4 +223,5 @@ def test_every_command_of_the_page_is_one_that_a_shell_takes(name: str, tmp_path
     assert "{" not in url
     assert ("-d" in words) == ("requestBody" in OPERATIONS[name])
     if "-d" in words:
-        assert json.loads(words[words.index("-d") + 1]) == DESCRIBED[name].example
+        content = OPERATIONS[name]["requestBody"]["content"]["application/json"]
+        assert json.loads(words[words.index("-d") + 1]) == content["example"]

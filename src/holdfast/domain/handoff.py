@@ -204,7 +204,8 @@ class Grade(StrEnum):
     ASSERTED = "asserted"
 
 
-AGENT_PATTERN: Final = r"^[^*\x00-\x1f\x7f]*\*?(?![\s\S])"
+_IN_ONE_LINE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+AGENT_PATTERN: Final = rf"^[^*{_IN_ONE_LINE}]*\*?(?![\s\S])"
 """An agent's name, or the beginning of one and `*`."""
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -295,10 +296,8 @@ FAULTS_MAX = 100
 """Faults named in one answer: more than a person reads."""
 
 
-def _is_name(value: Any, *, chars_max: int, pattern: str = "") -> bool:
-    if not isinstance(value, str) or not 1 <= len(value) <= chars_max or not value.isprintable():
-        return False
-    return re.match(pattern, value) is not None
+def _is_name(value: Any, *, chars_max: int, pattern: str = rf"^[^{_IN_ONE_LINE}]*(?![\s\S])") -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= chars_max and re.match(pattern, value) is not None
 
 
 def _item_faults(item: Any, *, path: str) -> list[FieldError]:

@@ -100,6 +100,37 @@ def checkpoint_facts(checkpoint: Document, *, now: float) -> list[Fact]:
     ]
 
 
+def handoff_facts(handoff: Document, *, now: float) -> list[Fact]:
+    """What a handoff says, and what became of it."""
+    by = fields.text(handoff, "status_changed_by")
+    status = fields.text(handoff, "status") + (f" by {by}" if by else "")
+    note = fields.text(handoff, "status_note")
+    kind = {
+        "auto": "drafted by the server: its session went without one",
+        "orphan": "its session was over by then, so it was refused, and kept",
+    }
+    said = frozenset({"work_completed", "blockers", "next_actions", "summary", "status_label", "to_agent"})
+    payload = handoff.get("payload")
+    has_more = isinstance(payload, dict) and not payload.keys() <= said
+    return [
+        ("summary", fields.text(handoff, "summary")),
+        ("label", fields.text(handoff, "status_label")),
+        ("done", _lines(handoff, "work_completed")),
+        ("next", _lines(handoff, "next_actions")),
+        ("blocked by", _lines(handoff, "blockers")),
+        ("payload", _compact(payload) if has_more else ""),
+        ("about", scope_words(fields.text(handoff, "scope"))),
+        ("issue", value_words(handoff.get("issue_number"))),
+        ("branch", " ".join(filter(None, (fields.text(handoff, "branch"), fields.text(handoff, "commit_sha"))))),
+        ("session", fields.text(handoff, "session_id")),
+        ("written", when_words(handoff, "created_at", now=now)),
+        ("status", ": ".join(filter(None, (status, note)))),
+        *[("note", words) for name, words in kind.items() if handoff.get(name) is True],
+        ("superseded by", fields.text(handoff, "superseded_by")),
+        ("hash", fields.text(handoff, "payload_hash")),
+    ]
+
+
 def when_words(document: Document, name: str, *, now: float) -> str:
     """A time of the document, and how far away it is; empty where there is none."""
     at = fields.at(document, name)

@@ -37,6 +37,7 @@ VERBS = {
     "events": "events:events_command",
     "heartbeat": "sessions:heartbeat_command",
     "checkpoint": "sessions:checkpoint_command",
+    "handoff": "handoffs:handoff_command",
     "resume": "sessions:resume_command",
     "end": "sessions:end_command",
     "fence": "sessions:fence_command",

@@ -58,7 +58,7 @@ def show_command(*, session: str | None, url: str | None, is_json: bool) -> None
     from holdfast.doors.cli.facts import checkpoint_facts, echo_facts, session_facts
 
     api = connect(url)
-    path = _path(api, session)
+    path = session_path(api, session)
     answer = api.request("GET", path)
     if is_json:
         _print_json(answer.body)
@@ -87,7 +87,7 @@ def explain_command(*, session: str | None, url: str | None, is_json: bool) -> N
     from holdfast.doors.cli.explanation import echo_explanation
 
     api = connect(url)
-    answer = api.request("GET", f"{_path(api, session)}/explain")
+    answer = api.request("GET", f"{session_path(api, session)}/explain")
     if is_json:
         _print_json(answer.body)
         return
@@ -121,8 +121,8 @@ def heartbeat_command(
     told = {"activity": activity, "status_note": note}
     body: dict[str, Json] = {name: value for name, value in told.items() if value is not None}
     api = connect(url)
-    path = _path(api, session)
-    answer = _post(api, path, "heartbeat", {**body, **_token_of(path, token)})
+    path = session_path(api, session)
+    answer = _post(api, path, "heartbeat", {**body, **token_of(path, token)})
     if is_json:
         _print_json(answer.body)
         return
@@ -175,8 +175,8 @@ def checkpoint_command(
     if state is not None:
         body["state"] = _read_json(state)
     api = connect(url)
-    path = _path(api, session)
-    answer = _post(api, path, "checkpoint", {**body, **_token_of(path, token)})
+    path = session_path(api, session)
+    answer = _post(api, path, "checkpoint", {**body, **token_of(path, token)})
     if is_json:
         _print_json(answer.body)
         return
@@ -202,9 +202,9 @@ def checkpoint_command(
 def end_command(*, session: str | None, reason: str | None, token: int | None, url: str | None, is_json: bool) -> None:
     """End SESSION: its work is over, and its scope is free."""
     api = connect(url)
-    path = _path(api, session)
+    path = session_path(api, session)
     default = EndReason.COMPLETED if _is_own(path) else EndReason.MANUAL
-    _answer(api, _post(api, path, "end", {"end_reason": reason or default, **_token_of(path, token)}), is_json=is_json)
+    _answer(api, _post(api, path, "end", {"end_reason": reason or default, **token_of(path, token)}), is_json=is_json)
 
 
 @click.command(
@@ -219,8 +219,8 @@ def end_command(*, session: str | None, reason: str | None, token: int | None, u
 def resume_command(*, session: str | None, token: int | None, url: str | None, is_json: bool) -> None:
     """Let SESSION go on, with a full lease."""
     api = connect(url)
-    path = _path(api, session)
-    _answer(api, _post(api, path, "resume", _token_of(path, token)), is_json=is_json)
+    path = session_path(api, session)
+    _answer(api, _post(api, path, "resume", token_of(path, token)), is_json=is_json)
 
 
 @click.command(
@@ -232,7 +232,7 @@ def resume_command(*, session: str | None, token: int | None, url: str | None, i
 def archive_command(*, session: str, url: str | None, is_json: bool) -> None:
     """Put the record of SESSION away; only of one that is over. Its outcome is kept."""
     api = connect(url)
-    _answer(api, _post(api, _path(api, session), "archive", {}), is_json=is_json)
+    _answer(api, _post(api, session_path(api, session), "archive", {}), is_json=is_json)
 
 
 @click.command(
@@ -283,7 +283,7 @@ def fence_command(*, scope: str | None, token: int | None, url: str | None, is_j
 def stop_command(*, session: str, reason: str, url: str | None, is_json: bool) -> None:
     """Ask SESSION to stop. Its next beat is told so; `holdfast run` then stops its command."""
     api = connect(url)
-    _answer(api, _post(api, _path(api, session), "stop", {"reason": reason}), is_json=is_json)
+    _answer(api, _post(api, session_path(api, session), "stop", {"reason": reason}), is_json=is_json)
 
 
 @click.command(
@@ -317,14 +317,14 @@ def takeover_command(
     if force:
         body["force"] = True
     api = connect(url)
-    answer = _post(api, _path(api, session), "takeover", body)
+    answer = _post(api, session_path(api, session), "takeover", body)
     if is_json:
         _print_json(answer.body)
     else:
         echo_takeover(fields.document_of(api, answer), now=present(answer))
 
 
-def _path(api: "Api", session: str | None) -> str:
+def session_path(api: "Api", session: str | None) -> str:
     """The session's path. Raises: click.UsageError, Missing, Unreachable, ApiRefusal."""
     from holdfast.doors.cli.pages import find_session_id
 
@@ -344,7 +344,7 @@ def _is_own(path: str) -> bool:
     return _id_of(path) == quote(os.environ.get(SESSION_VARIABLE, ""), safe="")
 
 
-def _token_of(path: str, given: int | None) -> "dict[str, Json]":
+def token_of(path: str, given: int | None) -> "dict[str, Json]":
     """The token to send: the one given, else that of the run inside which this runs, for its own session only."""
     import os
 

@@ -13,15 +13,23 @@ from holdfast.commands.rows import Value
 from holdfast.domain import payload_schema
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
-from holdfast.domain.handoff import AGENT_PATTERN, SETTABLE, Draft, HandoffStatus, Topic, addressed_as, drafted
+from holdfast.domain.handoff import (
+    AGENT_PATTERN,
+    SETTABLE,
+    Draft,
+    EvidenceKind,
+    HandoffStatus,
+    Topic,
+    addressed_as,
+    drafted,
+)
 from holdfast.domain.ids import HandoffId, SessionId
-from holdfast.domain.limits import LABEL_CHARS_MAX, NAME_CHARS_MAX
+from holdfast.domain.limits import INTEGER_MAX, LABEL_CHARS_MAX, LIST_ITEMS_MAX, NAME_CHARS_MAX
 from holdfast.doors.http.bodies import WITHOUT_CONTROLS, WholeBody
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.limits import BODY_BYTES_LARGE_MAX
 from holdfast.doors.http.native.fields import (
     Id,
-    Items,
     Name,
     Note,
     Positive,
@@ -55,12 +63,22 @@ SchemaId = Annotated[
         description="A registered schema that the payload has to fit, as `name/version`.",
     ),
 ]
+_EVIDENCE = {
+    "type": "object",
+    "required": ["claim", "kind", "value"],
+    "properties": {
+        "claim": {"type": "string", "minLength": 1},
+        "kind": {"enum": list(EvidenceKind)},
+        "value": {"type": "string", "minLength": 1},
+        "sha256": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{64}$"},
+        "exit_code": {"type": ["integer", "null"], "minimum": -INTEGER_MAX, "maximum": INTEGER_MAX},
+        "verified": {"type": ["boolean", "null"], "description": "Whether the sender has run the check."},
+    },
+}
+Entry = Annotated[Any, msgspec.Meta(extra_json_schema={"anyOf": [{"type": "string"}, _EVIDENCE]})]
 Entries = Annotated[
-    Items,
-    msgspec.Meta(
-        description="Each is text, or a claim with its evidence: `{claim, kind, value, sha256?, exit_code?, "
-        "verified?}`; `kind` is command, commit, file or url, and `verified` says that the check was run."
-    ),
+    list[Entry],
+    msgspec.Meta(max_length=LIST_ITEMS_MAX, description="Each is text, or a claim with its evidence."),
 ]
 
 
