@@ -13,6 +13,7 @@ from bench.machine import Machine, machine
 from bench.profiling import PROFILED, profile
 from bench.rows.beats import BATCH_BEATS, batches, heartbeats
 from bench.rows.engine import engine
+from bench.rows.handoffs import handoffs
 from bench.rows.processes import commands, servers
 from bench.rows.streams import streams
 from bench.rows.writes import checkpoint_rows, flat, starts
@@ -51,6 +52,11 @@ SECTIONS = {
     "flat": Section(
         "A fresh start over HTTP among many sessions, 64 connections. Beside it: the same among 1,000.", flat
     ),
+    "handoffs": Section(
+        "The newest handoff, and a page of 20, over HTTP among many handoffs, 8 connections. Beside it: the same among "
+        "1,000.",
+        handoffs,
+    ),
     "engine": Section(
         "The engine in process: heartbeats decided and committed. Beside it: plain statements for the same columns "
         "of as many rows a transaction.",
@@ -80,7 +86,7 @@ def main() -> int:
 
 def _measure(arguments: argparse.Namespace) -> int:
     stores = (arguments.store,) if arguments.store else STORE_NAMES
-    options = Options(arguments.seconds, arguments.runs, arguments.sessions, arguments.rows, stores)
+    options = Options(arguments.seconds, arguments.runs, arguments.sessions, arguments.rows, arguments.handoffs, stores)
     with Stand(options) as stand:
         if arguments.profile:
             return _profile(stand, stores[0], arguments.profile)
@@ -161,6 +167,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=_at_least(1), default=5, help="runs of each figure (default: 5)")
     parser.add_argument("--sessions", type=_at_least(BATCH_BEATS), default=100_000, help="that beat (default: 100000)")
     parser.add_argument("--rows", type=_at_least(1_000), default=100_000, help="sessions for `flat` (default: 100000)")
+    parser.add_argument(
+        "--handoffs", type=_at_least(1_000), default=1_000_000, help="of them, for `handoffs` (default: 1000000)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, every run's figure included")
     parser.add_argument("--profile", choices=list(PROFILED), help="sample the server under this load instead")
     arguments = parser.parse_args()

@@ -17,8 +17,10 @@ function init(arguments)
   for line in io.lines(path_of_file) do
     if line_number % share == number then
       local method, path, body = line:match("^(%S+)\t(%S+)\t(.*)$")
-      if body == "" then
+      if path == "/health" then
         requests[#requests + 1] = wrk.format(method, path)
+      elseif body == "" then
+        requests[#requests + 1] = wrk.format(method, path, { ["Authorization"] = "Bearer " .. key })
       else
         requests[#requests + 1] = wrk.format(method, path, headers, body)
       end

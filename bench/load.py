@@ -35,14 +35,15 @@ RECEIVED_BYTES_MAX = 256 * 1024
 
 
 class Request(NamedTuple):
-    """One request. body: JSON, sent with the key; without one, neither is sent."""
+    """One request, sent with the key unless it is the constant reply's. body: JSON; empty: none is sent."""
 
     method: str
     path: str
     body: str = ""
 
 
-HEALTH = (Request("GET", "/health"),)
+HEALTH_PATH = "/health"
+HEALTH = (Request("GET", HEALTH_PATH),)
 """The constant reply: the same server and the same way through it, no key, no rule, no store."""
 
 
@@ -252,11 +253,11 @@ def _drive(target: Target, requests: Sequence[Request], *, connections: int, cou
     )
 
 
-def raw_request(request: Request, target: Target, *, is_keyed: bool = False) -> bytes:
-    """A request as it goes over the wire; with the key where it has a body, or is_keyed."""
+def raw_request(request: Request, target: Target) -> bytes:
+    """A request as it goes over the wire."""
     lines = [f"{request.method} {request.path} HTTP/1.1", f"Host: {HOST}:{target.port}"]
     body = request.body.encode()
-    if body or is_keyed:
+    if request.path != HEALTH_PATH:
         lines.append(f"Authorization: Bearer {target.key}")
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]

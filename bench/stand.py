@@ -20,12 +20,16 @@ RESUMABLE_SESSIONS = 10_000
 
 
 class Options(NamedTuple):
-    """What was asked for. sessions: those that beat; rows_max: how many there are where many are compared with few."""
+    """What was asked for.
+
+    sessions: those that beat; rows_max, handoffs_max: how many there are where many are compared with few.
+    """
 
     seconds: int
     runs: int
     sessions: int
     rows_max: int
+    handoffs_max: int
     stores: tuple[str, ...]
 
 

@@ -175,7 +175,7 @@ def _start(target: Target, project: str) -> str:
 
 def _opened(target: Target, request: Request) -> socket.socket:
     opened = socket.create_connection((HOST, target.port), timeout=PATIENCE_SECONDS)
-    opened.sendall(raw_request(request, target, is_keyed=True))
+    opened.sendall(raw_request(request, target))
     return opened
 
 
