@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from holdfast.commands.accounts import OpenAccount
+from holdfast.commands.handoffs import CreateHandoff, RegisterSchema
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.starts import About
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.handoff import Topic, drafted
 from holdfast.domain.ids import AccountId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.store.port import Store
@@ -56,8 +58,11 @@ def fill(store: Store, clock: FakeClock) -> Caller:
             there = reach(state, caller, is_exclusive=number % 2 == 0, account_id=account_id, scope=f"repo={state}")
             if state == "active":
                 caller.accepted(WriteCheckpoint(there.id, there.token, "half of it is done"), by=there.holder)
+                left = drafted(summary="half of it", payload={"ünïcödé": "🚀\\"}, topic=Topic(issue_number=7))
+                caller.accepted(CreateHandoff(there.id, there.token, left), by=there.holder)
     key = CreateKey("a key", KeyScope.AGENT, None, bytes(KEY_ENTROPY_BYTES))
     caller.accepted(key, by=ADMIN, key="create-a-key")
+    caller.accepted(RegisterSchema("review/1", '{"type": "object"}', "a hash"), by=ADMIN)
     about = About(machine_id="ünïcödé 🚀 \\ \t", meta_json='{"quoted": "\\n", "null": null}')
     caller.accepted(start("repo=text", client_session_id="client-1", about=about), key="start-once", by=actor())
     return caller

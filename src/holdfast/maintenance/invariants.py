@@ -120,6 +120,32 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "handoffs_have_bodies",
+        "A handoff and what is long in it are there together.",
+        """
+        select handoff.id, handoff.account_id
+        from handoff
+        left join handoff_body on handoff_body.id = handoff.id
+        where handoff_body.id is null
+        union all
+        select handoff_body.id, handoff_body.account_id
+        from handoff_body
+        left join handoff on handoff.id = handoff_body.id
+        where handoff.id is null
+        """,
+    ),
+    Invariant(
+        "handoffs_are_open_or_not",
+        "A handoff is known as open as long as its status says so, and as closed from its last one on.",
+        """
+        select id, account_id
+        from handoff
+        where (open_at_ms is not null) <> (status = 'open')
+          or (closed_at_ms is null) <> (status in ('open', 'acknowledged'))
+          or (open_topic is not null and status <> 'open')
+        """,
+    ),
+    Invariant(
         "client_ids_name_sessions",
         "A client's own id names a session that is there.",
         """
