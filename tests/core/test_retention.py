@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.commands.handoffs import CreateHandoff, SetHandoffStatus
 from holdfast.commands.heartbeats import Heartbeat
 from holdfast.commands.jobs import Claim, ClaimJob
 from holdfast.commands.notes import WriteCheckpoint
@@ -19,6 +20,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import Event, EventCursor, EventFilter
+from holdfast.domain.handoff import Handoff, HandoffBody, HandoffStatus, drafted
 from holdfast.domain.ids import SessionId
 from holdfast.domain.limits import DAY_MS, HOUR_MS
 from holdfast.domain.liveness import Liveness, liveness
@@ -292,3 +294,32 @@ def test_where_no_event_is_left_an_old_cursor_is_refused_all_the_same(database: 
     assert (_read(database, agent, 2), _read(database, agent, None)) == ([], [])
     with pytest.raises(Refusal):
         _read(database, agent, 1)
+
+
+def test_an_open_handoff_expires_when_its_full_time_has_passed_and_one_that_was_taken_up_does_not(
+    database: World, agent: Actor
+) -> None:
+    begun = database.caller.accepted(start(), by=agent).body
+    left = [
+        database.caller.accepted(CreateHandoff(begun["id"], None, drafted(summary=text, payload={})), by=agent).body
+        for text in ("one", "two")
+    ]
+    taken = SetHandoffStatus(left[1]["id"], HandoffStatus.ACKNOWLEDGED)
+    database.caller.accepted(taken, by=agent)
+    claim = claimed(database, "handoff_expiry")
+    keys = [Key(Handoff, (each["id"],)) for each in left]
+    database.caller.serve(left[0]["created_at_ms"] + KEEP_MS - 1 - database.clock.now_ms())
+    assert retire(database, "handoff_expiry", keys, claim) == 0
+    database.caller.serve(1)
+    assert keys[0] in aged(database, "handoff_expiry", keep_ms=KEEP_MS)
+    assert keys[1] not in aged(database, "handoff_expiry", keep_ms=KEEP_MS)
+    assert retire(database, "handoff_expiry", keys, claim) == 1
+    found = {each.id: each.status for each in rows_in_account(database.store, Handoff, agent.account_id)}
+    assert found == {left[0]["id"]: "expired", left[1]["id"]: "acknowledged"}
+    assert events_of(database.store, begun["id"])[-1].type == "handoff.expired"
+    # Closed, it is kept until it is asked for that it should not be.
+    claim = claimed(database, "handoff")
+    database.caller.serve(DAY_MS)
+    assert retire(database, "handoff", keys, claim, keep_ms=10 * DAY_MS) == 0
+    assert retire(database, "handoff", keys, claim, keep_ms=DAY_MS) == 1
+    assert [each.id for each in rows_in_account(database.store, HandoffBody, agent.account_id)] == [left[1]["id"]]
