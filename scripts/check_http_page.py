@@ -32,7 +32,7 @@ validate requests, by `scripts/check_http_page.py`; `make check` compares. A run
 - **Times** are RFC 3339 in UTC with milliseconds; lengths of time are seconds.
 - **`Idempotency-Key`** (8–255 of `A–Z a–z 0–9 . _ : -`) on every route that changes something: the same key and body
   get the same status and body again, with `Idempotency-Replayed: true`, and have one effect. Another body is 422. A
-  refusal is not kept: the request is decided anew.
+  refusal is not kept, unless a handoff was kept with it: the request is decided anew.
 - **`X-Request-Id`** and **`X-Correlation-ID`** come back on every response, the caller's own if they are well-formed.
 - **Refusals** are `application/problem+json`: `code` says why, `detail` in a sentence, `errors` names every bad field,
   and `ways_out` lists what works in the state the refusal was given in: `action`, `how`, and mostly `method`, `path`

@@ -11,19 +11,20 @@ from holdfast.domain.keys import KEY_PREFIX
 
 REDACTED = "[redacted]"
 
+# What a form has to end with is looked for within a bound, so that no text takes longer than its length allows.
 _TOKENS = re.compile(
     rf"""
     (?<![A-Za-z0-9])(?:
-      sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{{12,}}    # OpenAI, Anthropic
+      sk-(?=[A-Za-z_-]{{0,100}}[0-9])[A-Za-z0-9_-]{{12,}}    # OpenAI, Anthropic
     | [rsp]k_(?:live|test)_[A-Za-z0-9]{{8,}}         # Stripe
     | gh[opsur]_[A-Za-z0-9]{{16,}} | github_pat_[A-Za-z0-9_]{{16,}}
     | gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent)-[A-Za-z0-9_.-]{{16,}}
     | xox[abeoprs]-[A-Za-z0-9-]{{8,}} | xapp-[A-Za-z0-9-]{{8,}}
     | (?:AKIA|ASIA)[A-Z0-9]{{16}}(?![A-Za-z0-9])     # AWS
     | AIza[A-Za-z0-9_-]{{30,}} | ya29\.[A-Za-z0-9_-]{{8,}}
-    | eyJ[A-Za-z0-9_-]{{8,}}\.[A-Za-z0-9_-]{{8,}}\.[A-Za-z0-9_-]*  # JWT
+    | eyJ[A-Za-z0-9_-]{{8,999}}\.[A-Za-z0-9_-]{{8,9999}}\.[A-Za-z0-9_-]*  # JWT
     | (?:hf|npm)_[A-Za-z0-9]{{16,}} | pypi-[A-Za-z0-9_-]{{16,}} | dop_v1_[a-f0-9]{{32,}}
-    | SG\.[A-Za-z0-9_-]{{16,}}\.[A-Za-z0-9_-]{{16,}}
+    | SG\.[A-Za-z0-9_-]{{16,99}}\.[A-Za-z0-9_-]{{16,}}
     | {KEY_PREFIX}[A-Za-z0-9]{{16,}}
     )
     | (?<=://)[^\s/@:?\#]*:[^\s/@]+(?=@)              # user and password of a URL

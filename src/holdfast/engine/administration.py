@@ -22,12 +22,18 @@ from holdfast.commands.rows import TABLES, Count, Key, Members, Row, Table, Valu
 from holdfast.domain.account import Account, AccountStatus, is_there
 from holdfast.domain.audit import AuditHead, AuditRecord, ChainCheck, Flaw, FlawKind, blanked, new_head
 from holdfast.domain.errors import Code, FieldError, Refusal
+from holdfast.domain.handoff import HandoffBody, HandoffSchema
 from holdfast.domain.ids import AccountId
 from holdfast.engine.queries import Page
 from holdfast.store.port import Reader
 
 PIECE_ROWS: Final = 200
 """Rows read at a time for an export, a verification or an erasure: a few milliseconds of a reader."""
+
+LONG_PIECE_ROWS: Final = 20
+"""Rows read at a time where one may have a megabyte."""
+
+LONG_ROWS: Final = (HandoffBody, HandoffSchema)
 
 SECRETS: Final[dict[str, frozenset[str]]] = {
     "api_key": frozenset({"secret_sha256", "previous_secret_sha256"}),
@@ -72,8 +78,9 @@ class Piece(NamedTuple):
 
 def piece(store: Reader, account_id: AccountId, table: Table, after: tuple[Value, ...] | None) -> Piece:
     """The next rows of a table."""
-    rows = store.account_rows(table.row_type, account_id, after=after, limit=PIECE_ROWS)
-    is_last = len(rows) < PIECE_ROWS
+    limit = LONG_PIECE_ROWS if table.row_type in LONG_ROWS else PIECE_ROWS
+    rows = store.account_rows(table.row_type, account_id, after=after, limit=limit)
+    is_last = len(rows) < limit
     return Piece(table, rows, None if is_last else _key_of(table, rows[-1]))
 
 
