@@ -7,8 +7,8 @@ from typing import Any
 from holdfast.domain.errors import SENTENCES, Code
 from holdfast.doors.http import openapi
 from holdfast.doors.http.description import Description
-from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.problems import DOOR_CODES, STATUS
+from holdfast.doors.http.routes import ROUTES
 from holdfast.doors.http.routing import Route
 from holdfast.doors.http.words import Words
 

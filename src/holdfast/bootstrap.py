@@ -22,14 +22,15 @@ from holdfast.commands.retention import KINDS, Kind
 from holdfast.commands.view import Reply
 from holdfast.config import Settings, WriterKind, is_loopback, sqlite_path, without_password
 from holdfast.domain.actor import Actor, KeyScope
+from holdfast.domain.crane import DaySettings
 from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, KeyId, Mint
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
-from holdfast.domain.limits import SECOND_MS
+from holdfast.domain.limits import MINUTE_MS, SECOND_MS
 from holdfast.domain.rate_limits import RateLimits
 from holdfast.doors.http.app import HttpApp
 from holdfast.doors.http.description import Description
-from holdfast.doors.http.native import ROUTES
+from holdfast.doors.http.routes import ROUTES
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
 from holdfast.doors.http.tls import TlsFiles, TlsUnusable
 from holdfast.engine.batch import Outcome, run_batch
@@ -92,7 +93,7 @@ class CannotOpen(Exception):
 
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit status: 0, or 1 with a line that says why."""
-    secrets = [] if settings.bootstrap_key is None else [settings.bootstrap_key]
+    secrets = [key for key in (settings.bootstrap_key, settings.context_relay_key) if key is not None]
     log_to(sys.stderr, log_format=settings.log_format, log_level=settings.log_level, secrets=secrets)
     try:
         base = open_base(settings)
@@ -238,7 +239,8 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     sweeper = Sweeper(base.readers, engine)
     keeps = {kind.name: _keep_ms(kind, settings) for kind in KINDS.values()}
     job_runner = JobRunner(base.readers, engine, keeps=keeps, node=f"{socket.gethostname()}:{os.getpid()}")
-    configured = {} if settings.bootstrap_key is None else {settings.bootstrap_key: KeyScope.ADMIN}
+    given = {settings.context_relay_key: KeyScope.AGENT, settings.bootstrap_key: KeyScope.ADMIN}
+    configured = {key: scope for key, scope in given.items() if key is not None}
     core = Core(
         base.readers,
         engine,
@@ -302,10 +304,27 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     )
     core.is_leaving = lambda: server.should_exit
     core.idempotency_keep_ms = settings.idempotency_ttl_seconds * SECOND_MS or None
+    core.day = _day(settings)
     core.keeps = keeps
     core.sweeper = sweeper
     core.meters.wire_refusals = lambda: server.wire.refused
     return Parts(server, engine)
+
+
+def _day(settings: Settings) -> DaySettings:
+    """What holds at the Crane door; says so where the settings contradict each other."""
+    day = DaySettings(
+        stale_ms=settings.context_session_stale_minutes * MINUTE_MS,
+        heartbeat_interval_ms=settings.heartbeat_interval_seconds * SECOND_MS,
+        heartbeat_jitter_ms=settings.heartbeat_jitter_seconds * SECOND_MS,
+        idempotency_keep_ms=settings.context_idempotency_ttl_seconds * SECOND_MS or None,
+        ventures=settings.context_ventures,
+    )
+    if day.is_crowded:
+        log.warning(
+            "heartbeat_interval_shortened to_ms=%d for_stale_ms=%d", day.policy.heartbeat_interval_ms, day.stale_ms
+        )
+    return day
 
 
 def _tls_files(settings: Settings) -> TlsFiles | None:
@@ -324,7 +343,7 @@ def _keep_ms(kind: Kind, settings: Settings) -> int | None:
 def _serve(settings: Settings, base: Base) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     needs_key = settings.bootstrap_key is None and not settings.no_auth and not has_keys(base.readers)
-    if needs_key and not is_loopback(settings.host):
+    if needs_key and settings.context_relay_key is None and not is_loopback(settings.host):
         return _failed(
             f"{settings.host} can be reached from other machines, and no key is defined. Start once on localhost, "
             "which makes a key, or set HOLDFAST_BOOTSTRAP_KEY."

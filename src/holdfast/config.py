@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.client.directories import data_directory
+from holdfast.domain.crane import STALE_MINUTES_MAX
 from holdfast.domain.keys import CONFIGURED_KEY_CHARS_MIN
 
 PREFIX = "HOLDFAST_"
@@ -113,6 +114,8 @@ class Settings:
     cors_origins: pages of these origins may read what is answered; exact, in the form that browsers send.
     hsts_seconds: how long browsers are to insist on HTTPS; 0: they are not told to.
     otel_endpoint: where traces are sent, by OTLP over HTTP; None: there are none.
+    context_relay_key: an agent key of the default account, never shown; many clients may share it.
+    context_…, heartbeat_…_seconds: what holds on the paths of the Crane door; see `domain.crane.DaySettings`.
     """
 
     host: str
@@ -142,6 +145,12 @@ class Settings:
     session_archive_days: int
     session_delete_days: int
     otel_endpoint: str | None
+    context_relay_key: str | None = field(repr=False)
+    context_session_stale_minutes: int
+    heartbeat_interval_seconds: int
+    heartbeat_jitter_seconds: int
+    context_idempotency_ttl_seconds: int
+    context_ventures: tuple[str, ...]
 
 
 class Loaded(NamedTuple):
@@ -181,6 +190,7 @@ class Setting:
     read: the value that a text means. Raises: ValueError whose text completes "NAME …".
     default: None where there is none, or where `find_default` finds one. empty: the value where there is none.
     shown: the value as it may be printed; None: as it is.
+    aliases: further variables that mean it, the stronger one first; its own name wins over them.
     """
 
     name: str
@@ -192,6 +202,7 @@ class Setting:
     flag: str | None = None
     is_secret: bool = False
     shown: Callable[[str], str] | None = None
+    aliases: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
@@ -291,6 +302,10 @@ def _variables(variables: Mapping[str, str], source: str) -> dict[str, _Found]:
     for name, value in variables.items():
         if name.startswith(PREFIX) and value and not _is_for_others(name, value):
             found[name.removeprefix(PREFIX).lower()] = _Found(name, source, value)
+    for setting in SETTINGS:
+        given = [alias for alias in setting.aliases if variables.get(alias)]
+        if given and setting.name not in found:
+            found[setting.name] = _Found(given[0], source, variables[given[0]])
     return found
 
 
@@ -462,6 +477,21 @@ def _read_rate(text: str, _: Context) -> int:
 
 def _read_days(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=DAYS_MAX)
+
+
+def _read_stale_minutes(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=1, highest=STALE_MINUTES_MAX)
+
+
+def _read_interval(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=1, highest=STALE_MINUTES_MAX * 60)
+
+
+def _read_ventures(text: str, _: Context) -> tuple[str, ...]:
+    for venture in _read_list(text):
+        if not re.fullmatch(r"[a-z0-9-]{2,32}", venture):
+            raise ValueError("must be ventures of 2–32 of a–z 0–9 -, with commas between them")
+    return tuple(_read_list(text))
 
 
 def _read_ttl(text: str, _: Context) -> int:
@@ -647,5 +677,41 @@ SETTINGS = (
         find_default=_default_otel_endpoint,
         shown=without_password,
     ),
+    Setting(
+        "context_relay_key",
+        "an agent key of the default account, which clients of the Crane paths may share",
+        _read_key,
+        is_secret=True,
+        aliases=("CONTEXT_RELAY_KEY",),
+    ),
+    Setting(
+        "context_session_stale_minutes",
+        "minutes of silence after which a session of the Crane paths is stale",
+        _read_stale_minutes,
+        default=45,
+        aliases=("CONTEXT_SESSION_STALE_MINUTES",),
+    ),
+    Setting(
+        "heartbeat_interval_seconds",
+        "seconds between heartbeats on the Crane paths",
+        _read_interval,
+        default=600,
+        aliases=("HEARTBEAT_INTERVAL_SECONDS",),
+    ),
+    Setting(
+        "heartbeat_jitter_seconds",
+        "seconds by which they come sooner or later, drawn anew each time",
+        _read_count,
+        default=120,
+        aliases=("HEARTBEAT_JITTER_SECONDS",),
+    ),
+    Setting(
+        "context_idempotency_ttl_seconds",
+        "how long an answer of the Crane paths is given again under its key",
+        _read_ttl,
+        default=3_600,
+        aliases=("HOLDFAST_IDEMPOTENCY_TTL_SECONDS", "IDEMPOTENCY_TTL_SECONDS"),
+    ),
+    Setting("context_ventures", "the only ventures that the Crane paths take; none: any", _read_ventures, empty=()),
 )
 """Everything that can be set."""

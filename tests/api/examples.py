@@ -86,6 +86,9 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/requests"): Example(query="limit=3"),
     ("GET", "/v1/requests/counts"): Example(),
     ("GET", "/metrics"): Example(),
+    ("PUT", "/v1/docs/{venture}/{name}"): Example({"content": "# Conventions"}),
+    ("GET", "/v1/docs/{venture}/{name}"): Example(),
+    ("DELETE", "/v1/docs/{venture}/{name}"): Example(),
 }
 
 ALL: Final[Sequence[Route]] = ROUTES
@@ -104,6 +107,8 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
     """A request that is accepted, about something that was made for it."""
     found = EXAMPLES[route.method, route.path]
     about = _made(account, route, found)
+    if "{venture}" in route.path:
+        return account.request(route.method, f"/v1/docs/dfg/{about}", found.body, by=by)
     body = None if found.body is None else _filled(found.body, about)
     query = found.query.replace(ABOUT, about)
     path = route.path.replace("{id}", about).replace("{name}/{version}", about)
@@ -117,6 +122,11 @@ def _made(account: Account, route: Route, found: Example) -> str:
         if "{id}" in route.path:
             assert account.call("POST", "/v1/accounts", {"id": account_id}, by="admin").status == 201
         return account_id
+    if "{venture}" in route.path:
+        name = f"{next(_numbers)}.md"
+        if route.method != "PUT":
+            assert account.call("PUT", f"/v1/docs/dfg/{name}", {"content": "x"}, by="admin").status == 201
+        return name
     if "/keys" in route.path:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
         return str(made.json["id"])

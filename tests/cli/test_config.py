@@ -61,6 +61,12 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         session_archive_days=30,
         session_delete_days=30,
         otel_endpoint=None,
+        context_relay_key=None,
+        context_session_stale_minutes=45,
+        heartbeat_interval_seconds=600,
+        heartbeat_jitter_seconds=120,
+        context_idempotency_ttl_seconds=3_600,
+        context_ventures=(),
     )
     assert set(loaded.sources.values()) == {"default"}
 
@@ -301,3 +307,24 @@ def test_a_database_url_is_shown_without_its_passwords(url: str, shown: str) -> 
 
 def test_every_field_of_the_settings_is_in_the_table_once() -> None:
     assert [setting.name for setting in SETTINGS] == [each.name for each in fields(Settings)]
+
+
+def test_the_names_of_crane_context_are_honoured_and_ours_win(tmp_path: Path) -> None:
+    (tmp_path / ".dev.vars").write_text("CONTEXT_RELAY_KEY=from-a-file-of-wrangler\nHEARTBEAT_JITTER_SECONDS=60\n")
+    seeds = {
+        "CONTEXT_SESSION_STALE_MINUTES": "30",
+        "HEARTBEAT_INTERVAL_SECONDS": "300",
+        "IDEMPOTENCY_TTL_SECONDS": "60",
+    }
+    settings = load({}, seeds, tmp_path).settings
+    assert settings.context_relay_key == "from-a-file-of-wrangler"
+    assert (settings.context_session_stale_minutes, settings.heartbeat_interval_seconds) == (30, 300)
+    assert (settings.heartbeat_jitter_seconds, settings.context_idempotency_ttl_seconds) == (60, 60)
+    assert settings.idempotency_ttl_seconds == 86_400
+    ours = {f"HOLDFAST_{name}": str(int(value) * 2) for name, value in seeds.items()}
+    loaded = load({}, seeds | ours, tmp_path)
+    assert loaded.settings.context_session_stale_minutes == 60
+    assert loaded.settings.context_idempotency_ttl_seconds == loaded.settings.idempotency_ttl_seconds == 120
+    assert "from-a-file" not in repr(loaded.settings)
+    bad = {"CONTEXT_RELAY_KEY": "short", "CONTEXT_SESSION_STALE_MINUTES": "0"}
+    assert {error.name for error in errors_of(tmp_path, bad)} == set(bad)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast.config import Settings, load
-from holdfast.doors.http.native import ROUTES
+from holdfast.doors.http.routes import ROUTES
 from tests.support.certificates import issue
 from tests.support.nginx import program
 from tests.support.server import Server

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.commands.accounts import OpenAccount
+from holdfast.commands.documents import PutDocument
 from holdfast.commands.handoffs import CreateHandoff, RegisterSchema
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.notes import WriteCheckpoint
@@ -60,6 +61,7 @@ def fill(store: Store, clock: FakeClock) -> Caller:
                 caller.accepted(WriteCheckpoint(there.id, there.token, "half of it is done"), by=there.holder)
                 left = drafted(summary="half of it", payload={"ünïcödé": "🚀\\"}, topic=Topic(issue_number=7))
                 caller.accepted(CreateHandoff(there.id, there.token, left), by=there.holder)
+    caller.accepted(PutDocument("dfg", "a.md", "ä", "text/markdown", sha256=64 * "0", size_bytes=2, version=None))
     key = CreateKey("a key", KeyScope.AGENT, None, bytes(KEY_ENTROPY_BYTES))
     caller.accepted(key, by=ADMIN, key="create-a-key")
     caller.accepted(RegisterSchema("review/1", '{"type": "object"}', "a hash"), by=ADMIN)

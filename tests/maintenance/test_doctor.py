@@ -55,6 +55,7 @@ BREAKS = {
     "checkpoints_have_sessions": "delete from session where checkpoint_count > 0",
     "handoffs_have_bodies": "delete from handoff_body",
     "handoffs_are_open_or_not": "update handoff set status = 'done'",
+    "documents_have_contents": "delete from document_content",
     "client_ids_name_sessions": "delete from session where scope = 'repo=text'",
     "accounts_exist": "delete from account",
 }

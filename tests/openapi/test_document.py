@@ -20,9 +20,9 @@ from holdfast.doors.cli.main import main
 from holdfast.doors.http import page
 from holdfast.doors.http.bodies import decode_into
 from holdfast.doors.http.description import Description
-from holdfast.doors.http.native import ROUTES
-from holdfast.doors.http.native.answers import DESCRIBED
+from holdfast.doors.http.openapi import DESCRIBED
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES
+from holdfast.doors.http.routes import ROUTES
 from holdfast.testing.clock import FakeClock
 from tests.api.driver import CONFIGURED_KEY, Headers, Request, Server, open_store
 from tests.support.description import DESCRIPTION, Undescribed

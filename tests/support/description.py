@@ -8,8 +8,8 @@ from typing import Any, Final
 import jsonschema_rs
 
 from holdfast.doors.http.description import Description
-from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.problems import HttpProblem
+from holdfast.doors.http.routes import ROUTES
 from holdfast.doors.http.routing import Router
 
 Json = dict[str, Any]
@@ -20,6 +20,7 @@ OF_NO_ROUTE: Final = {"not_found", "malformed_path", "method_not_allowed"}
 
 OF_SOME: Final = {
     "idempotency-replayed",
+    "x-idempotency-hit",
     "retry-after",
     *("ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
 }
@@ -40,15 +41,17 @@ class Described:
         self._components = _closed(self.document["components"])
         self._validator = cache(self._validator_of)
         self._problems = self.validator({"$ref": "#/components/schemas/Problem"})
+        self._crane_problems = self.validator({"$ref": "#/components/schemas/CraneError"})
 
     def check(self, method: str, raw_path: str, status: int, headers: Mapping[str, str], content: bytes) -> None:
         """Compare a response with what is said of it. Raises: Undescribed."""
         body = json.loads(content) if content and headers["content-type"].endswith("json") else None
         try:
             route = self._router.find(method, raw_path.encode("latin-1")).route
-        except HttpProblem:
+        except HttpProblem as problem:
             assert status in (400, 403, 404, 405, 500, 503), (method, raw_path, status)
-            self._compare(method + " " + raw_path, body, self._problems)
+            is_native = problem.dialect is None or problem.dialect.problem is None
+            self._compare(method + " " + raw_path, body, self._problems if is_native else self._crane_problems)
             return
         name = f"{route.method} {route.path} {status}"
         response = self.response(route.method, route.path, status)

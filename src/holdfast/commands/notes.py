@@ -71,6 +71,31 @@ class WriteCheckpoint(NamedTuple):
         return Reply({**told, **next_beat(session, view)}, created=True)
 
 
+class UpdateSession(NamedTuple):
+    """A checkpoint, and what the session is about from now on, in one transaction.
+
+    fields: pairs of a column in PATCHABLE, or `meta_json`, and its new value.
+    """
+
+    checkpoint: WriteCheckpoint
+    fields: tuple[tuple[str, str | int | None], ...]
+
+    def needs(self, actor: Actor) -> Iterable[Need]:
+        """The two rows of the session."""
+        return both_keys(self.checkpoint.session_id)
+
+    def decide(self, view: View) -> Reply:
+        """The checkpoint, and when to beat next."""
+        reply = self.checkpoint.decide(view)
+        session = find_session(view, self.checkpoint.session_id)
+        if self.fields:
+            fields: dict[str, Any] = dict(self.fields)
+            session = session._replace(revision=session.revision + 1)
+            view.put(session)
+            view.put(find_profile(view, session)._replace(**fields))
+        return reply._replace(body={**reply.body, "last_heartbeat_at_ms": session.last_heartbeat_at_ms})
+
+
 PATCHABLE = ("branch", "commit_sha", "issue_number", "current_task_id")
 
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from holdfast.domain.account import Account
 from holdfast.domain.audit import AuditHead, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
+from holdfast.domain.document import Document, DocumentContent
 from holdfast.domain.events import Event, EventReader
 from holdfast.domain.handoff import Handoff, HandoffBody, HandoffSchema
 from holdfast.domain.ids import AccountId, HandoffId, SessionId
@@ -71,6 +72,8 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("handoff_schema", HandoffSchema, ("account_id", "id")),
         Table("handoff", Handoff, ("id",)),
         Table("handoff_body", HandoffBody, ("id",)),
+        Table("document", Document, ("account_id", "project_id", "venture", "name")),
+        Table("document_content", DocumentContent, ("account_id", "project_id", "venture", "name")),
         Table("audit", AuditRecord, ("id",)),
         Table("request_log", RequestRecord, ("account_id", "id")),
         Table("request_count", RequestCount, ("account_id", "minute_at_ms", "key_id", "route", "node")),

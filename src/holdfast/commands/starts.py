@@ -20,7 +20,7 @@ from holdfast.commands.holding import (
     record,
     seen,
 )
-from holdfast.commands.leaving import LAST_HANDOFFS, is_end, last_handoff, needs_of_draft
+from holdfast.commands.leaving import LAST_HANDOFFS, LAST_OF_REPO, is_end, last_handoff, needs_of_draft
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -64,6 +64,12 @@ class About(NamedTuple):
     parent_id: str | None = None
     group_id: str | None = None
     meta_json: str | None = None
+    branch: str | None = None
+    commit_sha: str | None = None
+    issue_number: int | None = None
+    client: str | None = None
+    client_version: str | None = None
+    host: str | None = None
 
 
 class StartSession(NamedTuple):
@@ -74,6 +80,8 @@ class StartSession(NamedTuple):
     supersede: end the identity's own session rather than resume it; with `force` (an operator's) and a reason, end
     whoever is in the way.
     looks_wider: where nobody left a handoff on the scope, the last one of its venture and repository is shown.
+    gives_up_lapsed: abandon the identity's own session where it has lapsed, rather than resume it. Only the identity
+    is looked at then, and the client's own id is merely noted.
     """
 
     scope: str | None
@@ -88,6 +96,7 @@ class StartSession(NamedTuple):
     client_session_id: str | None = None
     about: About = About()
     looks_wider: bool = False
+    gives_up_lapsed: bool = False
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The account, the scope's guard and its holders, and the session that the client's own id names."""
@@ -102,8 +111,11 @@ class StartSession(NamedTuple):
         held = (account_id, scope)
         is_thorough = self.exclusive or self.take_over is not None
         specs = (NEWEST_HOLDERS, ALL_HOLDERS) if is_thorough else (NEWEST_HOLDERS,)
+        venture, repo = self.about.parts.venture, self.about.parts.repo
+        wider = [Members(LAST_OF_REPO, (account_id, venture, repo))] if self.looks_wider and venture and repo else []
         return [
             scope_key(*held),
+            *wider,
             Members(LAST_CHECKPOINTS, held),
             Members(LAST_HANDOFFS, held),
             Members(HOLDERS_BY_IDENTITY, (*held, self.agent, self.holder_id)),
@@ -139,7 +151,7 @@ class StartSession(NamedTuple):
         target = self._take_over_target(view, scope)
         if target is not None:
             return self._taken_over(view, target, policy=policy, scope=scope)
-        own = named or self._own(view, scope)
+        own = self._freshest(view, scope) if self.gives_up_lapsed else named or self._own(view, scope)
         while own is not None and self.supersede:
             self._superseded(view, own)
             own = self._own(view, scope)
@@ -151,7 +163,7 @@ class StartSession(NamedTuple):
 
     def _named_by_client(self, view: View) -> Session | None:
         """The session that the client's own id names, if a start may resume it."""
-        if self.client_session_id is None:
+        if self.client_session_id is None or self.gives_up_lapsed:
             return None
         session = named_by_client(view, self.client_session_id)
         if session is None or not is_seen(view, session):
@@ -167,12 +179,31 @@ class StartSession(NamedTuple):
 
     def _own(self, view: View, scope: str) -> Session | None:
         """The session that this identity has on the scope, if a start may resume it."""
+        return next(iter(self._all_own(view, scope)), None)
+
+    def _all_own(self, view: View, scope: str) -> list[Session]:
+        """The sessions that this identity has on the scope and that a start may resume, newest first."""
         held = Members(HOLDERS_BY_IDENTITY, (view.actor.account_id, scope, self.agent, self.holder_id))
-        for session in view.members(held):
-            if lifecycle.can_acquire(settle(session, now=view.now).session) and is_seen(view, session):
-                found: Session = session
-                return found
-        return None
+        return [
+            session
+            for session in view.members(held)
+            if lifecycle.can_acquire(settle(session, now=view.now).session) and is_seen(view, session)
+        ]
+
+    def _freshest(self, view: View, scope: str) -> Session | None:
+        """The identity's newest live session, its only one from now on: lapsed ones are given up, others superseded."""
+        freshest = None
+        own = self._all_own(view, scope)
+        view.require(*needs_of_ending(own))
+        for session in own:
+            if phase(settle(session, now=view.now).session) not in LIVE:
+                record(view, lifecycle.give_up(session, now=view.now))
+                view.put(find_profile(view, session)._replace(ended_at_ms=session.last_heartbeat_at_ms))
+            elif freshest is None:
+                freshest = session
+            else:
+                self._superseded(view, session)
+        return freshest
 
     def _take_over_target(self, view: View, scope: str) -> Session | None:
         if self.take_over is None:
@@ -541,9 +572,9 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
         parent_id=about.parent_id,
         group_id=about.group_id,
         client_session_id=None,
-        branch=None,
-        commit_sha=None,
-        issue_number=None,
+        branch=about.branch,
+        commit_sha=about.commit_sha,
+        issue_number=about.issue_number,
         current_task_id=None,
         meta_json=about.meta_json,
         started_at_ms=view.now.wall_ms,
@@ -557,6 +588,9 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
         key_id=view.actor.key_id,
         correlation_id=view.correlation_id,
         handoff_at_ms=None,
+        client=about.client,
+        client_version=about.client_version,
+        host=about.host,
     )
 
 

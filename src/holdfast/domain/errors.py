@@ -39,6 +39,7 @@ class Code(StrEnum):
     FENCING_TOKEN_REQUIRED = "fencing_token_required"
     FENCING_TOKEN_STALE = "fencing_token_stale"
     REVISION_CONFLICT = "revision_conflict"
+    VERSION_CONFLICT = "version_conflict"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     SECRET_ALREADY_SHOWN = "secret_already_shown"
     CURSOR_INVALID = "cursor_invalid"
@@ -81,6 +82,7 @@ SENTENCES: dict[Code, str] = {
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
     Code.REVISION_CONFLICT: "Session {session_id} is at revision {revision}, not {given}; nothing was written.",
+    Code.VERSION_CONFLICT: "The document {name} is at version {version}, not {given}; nothing was written.",
     Code.IDEMPOTENCY_KEY_REUSED: "This Idempotency-Key was used for another body on the same path.",
     Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",
     Code.CURSOR_INVALID: "This cursor does not belong to this list and filter.",

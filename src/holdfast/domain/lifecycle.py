@@ -381,6 +381,21 @@ def supersede(session: Session, *, now: Moment) -> Changed:
     return Changed(moved, (*settled.happenings, happening))
 
 
+def give_up(session: Session, *, now: Moment) -> Changed:
+    """Abandon a lapsed session because its own holder starts anew, rather than wait until time does.
+
+    To be called only in a phase in which time would give it up sooner or later.
+    Source: crane, "/sod resume".
+    """
+    settled = settle(session, now=now)
+    move = _move(settled.session, Verb.GIVE_UP)
+    assert move is not None, f"a session that {phase(settled.session).value} is not given up"
+    given_up = _entered(settled.session, move.to, since_due_ms=now.service_ms, at_ms=now.wall_ms)
+    data: Data = {"was": phase(settled.session).value, "end_reason": EndReason.STALE.value}
+    happening = Happening(EventType.ABANDONED, Rule.SUPERSEDED, now.wall_ms, data)
+    return Changed(given_up._replace(end_reason=EndReason.STALE), (*settled.happenings, happening))
+
+
 def acquire(session: Session, *, fencing_token: int, now: Moment) -> Changed:
     """The same identity starts again: it works on under a new token, whatever its policy.
 
@@ -721,7 +736,10 @@ def _refused_by_phase(session: Session, verb: Verb, *, scope: Scope | None) -> R
             return Refusal(Code.SESSION_FAILED, session_id=session.id, reason=reason, verb=said, ways_out=ways_out)
         case Phase.ABANDONED:
             ways_out = (explain,) if is_replaced else (explain, start, take_over, end_it)
-            return Refusal(Code.SESSION_ABANDONED, session_id=session.id, verb=said, ways_out=ways_out)
+            end_reason = session.end_reason
+            return Refusal(
+                Code.SESSION_ABANDONED, session_id=session.id, end_reason=end_reason, verb=said, ways_out=ways_out
+            )
         case Phase.ENDED:
             return Refusal(
                 Code.SESSION_ENDED,

@@ -100,6 +100,7 @@ class SessionProfile(NamedTuple):
     handoff_at_ms: when it last left a handoff, or the core drafted one for it.
     reported_late: the whole session was reported after the fact; its times are the client's claims.
     meta_json, error_details_json: free JSON, as text.
+    client, client_version, host: the program that runs the agent and the machine's name, as they were told.
     """
 
     id: SessionId
@@ -132,6 +133,9 @@ class SessionProfile(NamedTuple):
     key_id: KeyId
     correlation_id: str
     handoff_at_ms: int | None
+    client: str | None
+    client_version: str | None
+    host: str | None
 
 
 class ClientSession(NamedTuple):

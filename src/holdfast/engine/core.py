@@ -14,6 +14,7 @@ from holdfast.commands.rows import Key, Members, SetSpec
 from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.account import Account, AccountStatus, is_there
 from holdfast.domain.actor import Actor, KeyScope, may
+from holdfast.domain.crane import DaySettings
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import EventCursor, EventFilter
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
@@ -94,6 +95,7 @@ class Core:
     is_leaving: whether the server is about to stop, so that nobody should wait for news any longer; whoever wires a
     server sets it.
     idempotency_keep_ms: for how long an answer is given again. keeps: how long each kind of row is kept, by its name.
+    day: what holds at the Crane door.
     Whoever wires a server sets them; None: for ever.
     sweeper: the one of this node, whoever wires a server sets it; None where none runs here.
     """
@@ -118,7 +120,7 @@ class Core:
         self._known: dict[str, _Known] = {}
         self._times_forgotten = 0
         self._configured = {
-            secret_sha256(key): Actor(DEFAULT_ACCOUNT, KeyId("key_configured"), scope)
+            secret_sha256(key): Actor(DEFAULT_ACCOUNT, _configured_id(scope), scope)
             for key, scope in configured_keys.items()
         }
         self._trusts_everybody = trusts_everybody
@@ -135,6 +137,7 @@ class Core:
         self.is_leaving: Callable[[], bool] = lambda: False
         self.events = EventHub(self, listen=engine.listen, limits=follower_limits)
         self.idempotency_keep_ms: int | None = DAY_MS
+        self.day = DaySettings()
         self.keeps: Mapping[str, int | None] = {}
 
     def execute(
@@ -261,6 +264,10 @@ class Core:
         """Let the readers go."""
         self.events.close()
         self._readers.shutdown(wait=True, cancel_futures=True)
+
+
+def _configured_id(scope: KeyScope) -> KeyId:
+    return KeyId("key_configured" if scope == KeyScope.ADMIN else f"key_configured_{scope.value}")
 
 
 def has_keys(store: Reader) -> bool:

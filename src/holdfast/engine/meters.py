@@ -13,6 +13,7 @@ from typing import NamedTuple
 from holdfast.commands.view import Changes
 from holdfast.domain.events import EventType, Rule
 from holdfast.domain.limits import SECOND_MS
+from holdfast.domain.session import EndReason
 
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STORE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -77,13 +78,17 @@ class DoorMeters:
 
 
 class BatchFigures(NamedTuple):
-    """What a writer tells of one batch. delays: of each session found silent, seconds from its lease's end."""
+    """What a writer tells of one batch. delays: of each session found silent, seconds from its lease's end.
+
+    ends: of sessions, by the reason.
+    """
 
     commands: int
     seconds: float
     commits: tuple[float, ...]
     events: Mapping[str, int]
     delays: tuple[float, ...]
+    ends: Mapping[str, int]
 
 
 class BatchMeter:
@@ -94,6 +99,7 @@ class BatchMeter:
         self._commits: list[float] = []
         self._events: Counter[str] = Counter()
         self._delays: list[float] = []
+        self._ends: Counter[str] = Counter()
 
     def committed(self, changes: Changes, *, recorded_at_ms: int, seconds: float) -> None:
         """Count a commit, what it told, and how long after their leases the silent were found."""
@@ -101,13 +107,25 @@ class BatchMeter:
         for each in changes.emitted:
             happening = each.happening
             self._events[happening.type.value] += 1
+            if happening.type in _ENDS:
+                self._ends[str(happening.data.get("end_reason") or _ENDS[happening.type])] += 1
             if happening.rule == Rule.LEASE_LAPSED:
                 self._delays.append((recorded_at_ms - happening.at_ms) / SECOND_MS)
 
     def figures(self, *, commands: int) -> BatchFigures:
         """All of it, at the end of the batch."""
         seconds = time.perf_counter() - self._began
-        return BatchFigures(commands, seconds, tuple(self._commits), dict(self._events), tuple(self._delays))
+        delays, ends = tuple(self._delays), dict(self._ends)
+        return BatchFigures(commands, seconds, tuple(self._commits), dict(self._events), delays, ends)
+
+
+_ENDS = {
+    EventType.ENDED: "ended",
+    EventType.TAKEN_OVER: "taken_over",
+    EventType.FAILED: "failed",
+    EventType.ABANDONED: "abandoned",
+}
+"""Happenings by which a session is over, and the reason where they tell none."""
 
 
 class WriterMeters:
@@ -123,9 +141,10 @@ class WriterMeters:
         self.commit_seconds = Histogram(STORE_SECONDS)
         self.detection_seconds = Histogram(DETECTION_SECONDS)
         self.events: Counter[str] = Counter({each.value: 0 for each in EventType})
+        self.ends: Counter[str] = Counter(dict.fromkeys((*EndReason, *_ENDS.values()), 0))
         self.busy_since: float | None = None
         self.finished_at: float | None = None
-        self.last = BatchFigures(0, 0.0, (), {}, ())
+        self.last = BatchFigures(0, 0.0, (), {}, (), {})
 
     def began(self) -> None:
         """Note that the writer has work, unless it had already."""
@@ -142,3 +161,4 @@ class WriterMeters:
         self.commit_seconds.add_all(figures.commits)
         self.detection_seconds.add_all(figures.delays)
         self.events.update(figures.events)
+        self.ends.update(figures.ends)

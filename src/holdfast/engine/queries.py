@@ -4,12 +4,15 @@ Every function takes the store, and the actor for whose account and project alon
 is answered as an unknown one. A list takes that from its request.
 """
 
+import heapq
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from holdfast.commands.bodies import Body, checkpoint_body, handoff_body, session_body, summary_body
 from holdfast.commands.cleanup import CLEANUP_LIST
+from holdfast.commands.documents import DOCUMENTS_OF_VENTURE, document_body, document_keys, document_not_found
 from holdfast.commands.handoffs import handoff_not_found, is_there_for, schema_body, schema_key
 from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.jobs import job_body
@@ -30,6 +33,7 @@ from holdfast.commands.rows import (
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
+from holdfast.domain.document import START_DOCUMENTS_BYTES_MAX, Document, DocumentContent
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
 from holdfast.domain.handoff import Handoff, HandoffBody, HandoffSchema
@@ -154,12 +158,76 @@ def sessions(store: Reader, request: ListRequest, *, alive: Liveness | None, is_
             return Page(items, after, None)
 
 
+def sessions_at_work(store: Reader, request: ListRequest, *, with_stale: bool) -> Page:
+    """A page of sessions whose holders are at work, newest first. with_stale: and of those that only fell silent.
+
+    The rows of each status come in the order of an index, so what has ended costs nothing.
+    """
+    now = present(store)
+    statuses = [Status.ACTIVE, Status.PAUSED, Status.PARKED, *([Status.STALLED] if with_stale else [])]
+    found = heapq.merge(
+        *[_of_status(store, request, status) for status in statuses], key=lambda each: each[0].id, reverse=True
+    )
+    wanted = ((row, profile) for row, profile in found if with_stale or phase(settle(row, now=now).session) in LIVE)
+    rows = list(islice(wanted, request.limit + 1))
+    items = [session_body(row, profile, now=now) for row, profile in rows[: request.limit]]
+    return Page(items, items[-1]["id"] if len(rows) > request.limit else None, None)
+
+
+def _of_status(store: Reader, request: ListRequest, status: Status) -> Iterator[tuple[Session, SessionProfile]]:
+    after = request.after
+    while True:
+        page = store.page(request._replace(filters=(*request.filters, ("status", status.value)), after=after))
+        for row, profile in page.rows:
+            assert isinstance(row, Session)
+            assert isinstance(profile, SessionProfile)
+            yield row, profile
+            after = row.id
+        if page.is_last:
+            return
+
+
 def checkpoints(store: Reader, actor: Actor, request: ListRequest, *, session_id: SessionId) -> Page:
     """A page of a session's checkpoints, newest first. Raises: not_found."""
     find_session(store, actor, session_id)
     page = store.page(request)
     items = [checkpoint_body(row) for (row,) in page.rows]  # type: ignore[arg-type]
     return Page(items, None if page.is_last else items[-1]["number"], page.total)
+
+
+def document(store: Reader, actor: Actor, venture: str, name: str) -> Body:
+    """One document, with its text. Raises: not_found."""
+    row_key, content_key = document_keys(actor, venture, name)
+    row, content = store.get(row_key), store.get(content_key)
+    if not isinstance(row, Document) or not isinstance(content, DocumentContent):
+        raise document_not_found()
+    return {**document_body(row), "content": content.content}
+
+
+def document_index(store: Reader, actor: Actor, venture: str) -> list[Body]:
+    """The documents of a venture without their texts, by name."""
+    found = store.find(Members(DOCUMENTS_OF_VENTURE, (actor.account_id, actor.project_id or "", venture)))
+    return [document_body(row) for row in reversed(found) if isinstance(row, Document)]
+
+
+def surroundings(
+    store: Reader, actor: Actor, others: ListRequest, *, venture: str, with_contents: bool
+) -> dict[str, list[Body]]:
+    """Who else is at work, and the documents of a venture; where asked for, their texts up to a number of bytes."""
+    found = document_index(store, actor, venture)
+    told = ("name", "version", "sha256", "size_bytes", "updated_at_ms")
+    around = {
+        "active_sessions": sessions_at_work(store, others, with_stale=False).items,
+        "doc_index": [{name: each[name] for name in told} for each in found],
+    }
+    if with_contents:
+        around["docs"], left_bytes = [], START_DOCUMENTS_BYTES_MAX
+        for each in found:
+            content = store.get(document_keys(actor, venture, each["name"])[1])
+            left_bytes -= each["size_bytes"]
+            if isinstance(content, DocumentContent) and left_bytes >= 0:
+                around["docs"].append({"name": each["name"], "sha256": each["sha256"], "content": content.content})
+    return around
 
 
 def handoff(store: Reader, actor: Actor, handoff_id: HandoffId) -> Body:

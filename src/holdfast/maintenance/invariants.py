@@ -146,6 +146,23 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "documents_have_contents",
+        "A document has a text, and a text a document.",
+        """
+        select one.venture || '/' || one.name, one.account_id
+        from document as one
+        left join document_content as other on other.account_id = one.account_id and other.project_id = one.project_id
+          and other.venture = one.venture and other.name = one.name
+        where other.name is null
+        union all
+        select one.venture || '/' || one.name, one.account_id
+        from document_content as one
+        left join document as other on other.account_id = one.account_id and other.project_id = one.project_id
+          and other.venture = one.venture and other.name = one.name
+        where other.name is null
+        """,
+    ),
+    Invariant(
         "client_ids_name_sessions",
         "A client's own id names a session that is there.",
         """

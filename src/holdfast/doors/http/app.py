@@ -36,13 +36,14 @@ from holdfast.doors.http.bodies import (
 )
 from holdfast.doors.http.call import Answer, Call, Document, KeptRefusal, Streamed, Watch, revision_of
 from holdfast.doors.http.description import Description
+from holdfast.doors.http.dialect import NATIVE, Dialect
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
-from holdfast.doors.http.native import ROUTES
 from holdfast.doors.http.observing import ACTOR, BODY_BYTES, ROUTE, Observer, now
 from holdfast.doors.http.problems import HttpProblem, document, refusal_document
 from holdfast.doors.http.rating import headers as rate_headers
 from holdfast.doors.http.rating import take
 from holdfast.doors.http.rendering import rendered
+from holdfast.doors.http.routes import ROUTES
 from holdfast.doors.http.routing import Route, Router
 from holdfast.engine.core import Core
 from holdfast.engine.event_hub import Permission
@@ -57,12 +58,10 @@ Headers = dict[bytes, bytes]
 Pairs = tuple[tuple[bytes, bytes], ...]
 
 JSON_TYPE = (b"content-type", b"application/json")
-PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no"))
 """The second keeps nginx, and what copies it, from holding events back."""
 LINES_TYPE = (b"content-type", b"application/jsonl")
 NO_STORE = (b"cache-control", b"no-store")
-REPLAYED = ((b"idempotency-replayed", b"true"),)
 CLOSE = (b"connection", b"close")
 
 REQUEST_ID_BYTES = 8
@@ -71,7 +70,6 @@ BEARERS_REMEMBERED_MAX = 1_024
 """Headers whose key is remembered: taking one apart costs as much as looking its key up."""
 
 _CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9._:-]{8,255}")
 _ACCOUNT_ID = re.compile(OF_ACCOUNTS)
 
 
@@ -122,8 +120,9 @@ class HttpApp:
         except Exception as error:
             problem, more = _problem(error, path=scope["raw_path"].decode("ascii", "replace"), request_id=request_id)
             told = rate_headers(standings[-1]) if standings else ()
-            content = rendered(problem)
-            await _send(send, problem["status"], (PROBLEM_TYPE, NO_STORE, *ids, *told, *more), content)
+            problem, shown, media_type = _in_dialect(problem, error, scope.get(ROUTE), correlation_id=correlation_id)
+            content = rendered(shown)
+            await _send(send, problem["status"], (media_type, NO_STORE, *ids, *told, *more), content)
             self._observer.refused(scope, problem, began, len(content), ids)
             return
         if standings:
@@ -132,7 +131,7 @@ class HttpApp:
             await _stream(answer, receive, send, headers=(*EVENT_STREAM, NO_STORE, *ids))
             self._observer.answered(scope, Answer(200, None), began, 0, ids)
             return
-        replayed = REPLAYED if answer.is_replay else ()
+        replayed = scope[ROUTE].dialect.replay_headers if answer.is_replay else ()
         content = b""
         if answer.lines is not None:
             await _send_lines(send, answer.status, (LINES_TYPE, NO_STORE, *ids), answer.lines)
@@ -141,7 +140,7 @@ class HttpApp:
         elif isinstance(answer.body, Document):
             content = answer.body.content
             more = ((b"content-type", answer.body.media_type), *answer.body.headers)
-            await _send(send, answer.status, (*more, NO_STORE, *ids), content)
+            await _send(send, answer.status, (*more, NO_STORE, *ids, *replayed), content)
         else:
             content = rendered(answer.body)
             await _send(send, answer.status, (JSON_TYPE, NO_STORE, *ids, *replayed), content)
@@ -170,12 +169,11 @@ class HttpApp:
             actor = await self._actor(scope, headers, route, standings, correlation_id=correlation_id)
         raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if needed is not None else b""
         scope[BODY_BYTES] = len(raw)
-        keep_ms = self._core.idempotency_keep_ms
         if len(raw) <= DECODED_AT_ONCE_BYTES_MAX:
-            body, idempotency = _decoded(route, raw, headers, actor, scope, keep_ms=keep_ms)
+            body, idempotency = _decoded(route, raw, headers, actor, scope, core=self._core)
         else:
             loop = asyncio.get_running_loop()
-            decode = partial(_decoded, route, raw, headers, actor, scope, keep_ms=keep_ms)
+            decode = partial(_decoded, route, raw, headers, actor, scope, core=self._core)
             body, idempotency = await loop.run_in_executor(self._decoder, decode)
         call = Call(
             core=self._core,
@@ -197,21 +195,21 @@ class HttpApp:
         self, scope: Scope, headers: Headers, route: Route, standings: list[Standing], *, correlation_id: str
     ) -> Actor:
         """Who asks, with a key that includes what the route needs and may ask now. Raises: HttpProblem, Refusal."""
-        key = _key(headers)
+        key = _key(headers, route.dialect)
         # The usual way through here neither waits nor makes anything to be awaited: it is on the way of every beat.
         holder = None if key is None else self._core.remembered(key)
-        scope[ACTOR] = holder = holder or await self._key_holder(key)
+        scope[ACTOR] = holder = holder or await self._key_holder(key, route.dialect)
         take(self._core, holder, route.budget, cost=1, standings=standings)
         if b"x-account-id" not in headers and route.scope is not None and may(holder, route.scope):
             return holder
         scope[ACTOR] = acting = await self._acting(holder, headers, route.scope, correlation_id=correlation_id)
         return acting
 
-    async def _key_holder(self, key: str | None) -> Actor:
+    async def _key_holder(self, key: str | None, dialect: Dialect = NATIVE) -> Actor:
         """Whose key a request carries. Raises: HttpProblem 401, account_suspended."""
         actor = await self._core.authenticate(key)
         if actor is None:
-            raise _unauthorized(was_given=key is not None)
+            raise _unauthorized(dialect, was_given=key is not None)
         return actor
 
     async def _acting(self, actor: Actor, headers: Headers, needed: KeyScope | None, *, correlation_id: str) -> Actor:
@@ -234,7 +232,7 @@ class HttpApp:
 
         async def is_valid() -> bool:
             try:
-                await self._acting(await self._key_holder(_key(headers)), headers, needed, correlation_id="")
+                await self._acting(await self._key_holder(_key(headers, NATIVE)), headers, needed, correlation_id="")
             except HttpProblem:
                 return False
             except Refusal as refusal:
@@ -298,6 +296,16 @@ async def _stream(
         streamed.close()
 
 
+def _in_dialect(
+    problem: Body, error: Exception, route: Route | None, *, correlation_id: str
+) -> tuple[Body, Body, tuple[bytes, bytes]]:
+    """A problem with the status that its path's dialect gives it, as it is sent, and the type of that."""
+    dialect = (error.dialect if isinstance(error, HttpProblem) else None) or (
+        NATIVE if route is None else route.dialect
+    )
+    return *dialect.told_here(problem, correlation_id), (b"content-type", dialect.problem_type.encode())
+
+
 def _problem(error: Exception, *, path: str, request_id: str) -> tuple[Body, tuple[tuple[bytes, bytes], ...]]:
     """The document, which holds the status, and further headers for whatever kept a request from being answered."""
     match error:
@@ -306,13 +314,16 @@ def _problem(error: Exception, *, path: str, request_id: str) -> tuple[Body, tup
             return body, _retry_after(error.retry_after_ms)
         case KeptRefusal():
             body = refusal_document(error.refusal, instance=path, request_id=request_id)
-            return body, REPLAYED if error.is_replay else ()
+            return body, NATIVE.replay_headers if error.is_replay else ()
         case HttpProblem():
             body = document(error.status, error.code, error.detail, instance=path, request_id=request_id)
             return body, (*error.headers, CLOSE) if error.closes else error.headers
         case BodyTooLarge():
             detail = f"The body is over this route's limit of {error.limit_bytes} bytes."
-            return document(413, "payload_too_large", detail, instance=path, request_id=request_id), (CLOSE,)
+            too_large = document(
+                413, "payload_too_large", detail, instance=path, request_id=request_id, limit=error.limit_bytes
+            )
+            return too_large, (CLOSE,)
         case InvalidBody():
             invalid = Refusal(Code.VALIDATION_FAILED, errors=tuple(FieldError(*each) for each in error.errors))
             return _problem(invalid, path=path, request_id=request_id)
@@ -338,27 +349,27 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def _key(headers: Headers) -> str | None:
+def _key(headers: Headers, dialect: Dialect) -> str | None:
     """The key that a request carries, in either header. Raises: HttpProblem 401."""
     authorization = headers.get(b"authorization")
     if authorization is not None:
         return _bearer(authorization)
-    return _text(headers.get(b"x-api-key"))
+    return _text(headers.get(dialect.key_header))
 
 
 @lru_cache(maxsize=BEARERS_REMEMBERED_MAX)
 def _bearer(authorization: bytes) -> str:
     kind, _, key = authorization.decode("latin-1").partition(" ")
     if kind.lower() != "bearer" or not key.strip():
-        raise _unauthorized(was_given=True)
+        raise _unauthorized(NATIVE, was_given=True)
     return key.strip()
 
 
-def _unauthorized(*, was_given: bool) -> HttpProblem:
+def _unauthorized(dialect: Dialect, *, was_given: bool) -> HttpProblem:
     detail = (
         "This key is not valid."
         if was_given
-        else "A key is needed, as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
+        else f"A key is needed, as `Authorization: Bearer <key>` or `{dialect.key_words}: <key>`."
     )
     return HttpProblem(401, "unauthorized", detail, headers=((b"www-authenticate", b"Bearer"),))
 
@@ -388,29 +399,41 @@ def _is_from_here(headers: Headers) -> bool:
 
 
 def _decoded(
-    route: Route, raw: bytes, headers: Headers, actor: Actor, scope: Scope, *, keep_ms: int | None
+    route: Route, raw: bytes, headers: Headers, actor: Actor, scope: Scope, *, core: Core
 ) -> tuple[Any, Idempotency | None]:
     """A body as its route's record, and by what its repetition is recognised. Raises: whatever is wrong with it."""
-    body = _body(route, raw, headers)
+    body = _body(route, raw, headers, core)
     key = headers.get(b"idempotency-key")
-    if key is None or not route.is_mutating:
+    if not route.is_mutating:
         return body, None
-    return body, _idempotency(key, actor, scope, raw, keep_ms=keep_ms)
+    if key is None and route.dialect.key_field is not None:
+        named = getattr(body, route.dialect.key_field, None)
+        key = None if named is None else named.encode()
+    if key is None:
+        return body, None
+    return body, _idempotency(key, actor, scope, raw, dialect=route.dialect, core=core)
 
 
-def _body(route: Route, raw: bytes, headers: Headers) -> Any:
+def _body(route: Route, raw: bytes, headers: Headers, core: Core) -> Any:
     """The route's record of a body. Raises: HttpProblem 415, MalformedJson, InvalidBody."""
     if route.body is None:
         if raw:
             raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("", "takes no body"),))
         return None
-    if not raw:
-        return decode_into({}, route.body)
-    content_type = headers.get(b"content-type", b"")
-    if content_type != b"application/json" and not _is_json(content_type):
-        raise HttpProblem(415, "unsupported_media_type", "The body must be sent as application/json.")
-    value = strict_json.decode(raw)
-    return decode_into({"value": value} if issubclass(route.body, WholeBody) else value, route.body)
+    if raw and not route.dialect.is_lenient:
+        content_type = headers.get(b"content-type", b"")
+        if content_type != b"application/json" and not _is_json(content_type):
+            raise HttpProblem(415, "unsupported_media_type", "The body must be sent as application/json.")
+    value = strict_json.decode(raw) if raw else {}
+    faults = [] if route.faults is None else route.faults(value, core)
+    try:
+        body = decode_into({"value": value} if issubclass(route.body, WholeBody) else value, route.body)
+    except InvalidBody as invalid:
+        told = {fault.field for fault in faults}
+        raise InvalidBody([*faults, *(each for each in invalid.errors if each.field not in told)]) from invalid
+    if faults:
+        raise InvalidBody(faults)
+    return body
 
 
 def _is_json(content_type: bytes) -> bool:
@@ -439,7 +462,7 @@ def _query(route: Route, query_string: bytes) -> Any:
     if errors:
         raise InvalidBody(errors)
     if route.query is None:
-        if given:
+        if given and not route.dialect.is_lenient:
             raise InvalidBody([FieldError(name, "is not known here") for name in given])
         return None
     return decode_into(given, route.query)
@@ -455,16 +478,13 @@ def _typed(text: str, kind: Any) -> object:
     return text
 
 
-def _idempotency(key: bytes, actor: Actor, scope: Scope, raw: bytes, *, keep_ms: int | None) -> Idempotency:
+def _idempotency(key: bytes, actor: Actor, scope: Scope, raw: bytes, *, dialect: Dialect, core: Core) -> Idempotency:
     """By what a repeated request is recognised. Raises: Refusal."""
-    if _IDEMPOTENCY_KEY.fullmatch(key) is None:
-        raise Refusal(
-            Code.VALIDATION_FAILED,
-            errors=(FieldError("Idempotency-Key", "must be 8–255 of A–Z a–z 0–9 . _ : -"),),
-        )
+    if dialect.idempotency_key.fullmatch(key) is None:
+        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("Idempotency-Key", dialect.idempotency_words),))
     # A key that is bound to a project must not be told what was answered to another project.
     whose = actor.account_id if actor.project_id is None else f"{actor.account_id}\0\0{actor.project_id}"
     where = b"\0".join((whose.encode(), scope["method"].encode(), scope["raw_path"], key))
     canonical = rfc8785.dumps(json.loads(raw)) if raw else b""
     said = hashlib.sha256(canonical + b"\0" + scope["query_string"])
-    return Idempotency(hashlib.sha256(where).hexdigest(), said.hexdigest(), keep_ms)
+    return Idempotency(hashlib.sha256(where).hexdigest(), said.hexdigest(), dialect.keep_ms(core))

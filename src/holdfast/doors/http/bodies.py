@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from holdfast.domain.crane import AGENT, REPO, SCHEMA_VERSION, VENTURE
 from holdfast.domain.errors import FieldError
 from holdfast.domain.limits import INTEGER_MAX
 
@@ -51,6 +52,10 @@ OF_SCHEMAS = r"^[a-z0-9][a-z0-9._-]{0,31}(?![\s\S])"
 PATTERNS_IN_WORDS = {
     WITHOUT_CONTROLS: "must not hold control characters",
     OF_ACCOUNTS: "must be 1–64 of A–Z a–z 0–9 . _ -, and neither . nor ..",
+    AGENT: "must be words of a–z 0–9 with hyphens between them, two at least, such as cc-cli-host",
+    VENTURE: "must be 2–32 of a–z 0–9 -",
+    REPO: "must be owner/name, such as durganfieldguide/dfg-console",
+    SCHEMA_VERSION: "must be a version that is served: 1.0",
 }
 """What a text that does not match is told, instead of the pattern."""
 

@@ -18,7 +18,7 @@ PREFLIGHT_SECONDS = b"600"
 
 ALLOWED_METHODS = b"GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = (
-    b"authorization, content-type, idempotency-key, if-match, last-event-id, x-account-id, x-api-key,"
+    b"authorization, content-type, idempotency-key, if-match, last-event-id, x-account-id, x-api-key, x-relay-key,"
     b" x-correlation-id, x-request-id"
 )
 EXPOSED_HEADERS = (

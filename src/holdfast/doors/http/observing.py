@@ -66,7 +66,11 @@ class Observer:
             if answer.note is None and not answer.is_replay:
                 return
         else:
-            self._watched(route).meter.seconds.add(seconds)
+            meter = self._watched(route).meter
+            meter.seconds.add(seconds)
+            if answer.status >= 400:
+                # A refusal with which something was kept, and which is therefore an answer.
+                meter.others[answer.status // 100] += 1
         status, _, is_replay, _, note, _, refused = answer
         if is_replay:
             self._meters.idempotency_hits += 1

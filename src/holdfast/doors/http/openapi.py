@@ -11,18 +11,27 @@ from typing import Any
 import msgspec
 
 from holdfast import __version__
+from holdfast.domain.crane import VENTURE
+from holdfast.domain.document import DOCUMENT_NAME_CHARS_MAX
 from holdfast.domain.errors import SENTENCES, Code
 from holdfast.doors.http.bodies import OF_ACCOUNTS, OF_SCHEMAS, WholeBody
-from holdfast.doors.http.native.answers import DESCRIBED, Described, Problem, Text
+from holdfast.doors.http.crane.answers import CRANE_DESCRIBED
+from holdfast.doors.http.crane.dialect import CRANE
+from holdfast.doors.http.dialect import NATIVE
+from holdfast.doors.http.native.answers import DESCRIBED as NATIVE_DESCRIBED
+from holdfast.doors.http.native.answers import Described, Problem, Text
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
 from holdfast.doors.http.routing import Route
 from holdfast.doors.http.words import reference_name
 
 Json = dict[str, Any]
 
+DESCRIBED: Mapping[str, Described] = {**NATIVE_DESCRIBED, **CRANE_DESCRIBED}
+"""What every route answers, of all dialects."""
+
 _REF = "#/components/schemas/{name}"
 _JSON_TYPE = "application/json"
-_PROBLEM_TYPE = "application/problem+json"
+
 
 INTRODUCTION = """\
 Keeps AI-agent sessions alive, accounted for, and recoverable.
@@ -60,6 +69,7 @@ _HEADERS: dict[str, Json] = {
     "Idempotency-Replayed": {
         "description": "`true`: this is the answer to an earlier request with the same Idempotency-Key."
     },
+    "X-Idempotency-Hit": {"description": "On the Crane paths: the same."},
     "RateLimit": {
         "description": "Where the key has a limit: what is left of it (`r`), and the seconds until all of it is (`t`)."
     },
@@ -84,6 +94,11 @@ _PARAMETERS: dict[str, Json] = {
         "description": "Repeated with the same body, the request has one effect, and the same answer again.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{8,255}$"},
     },
+    "Relay-Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "description": "Repeated with the same body, the request has one effect, and the same answer again.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    },
     "If-Match": {
         "description": "The revision that is to be changed; any other is refused with 412.",
         "schema": {"type": "string", "pattern": '^("[0-9]{1,16}"|[0-9]{1,16}|\\*)$'},
@@ -101,7 +116,7 @@ def document(routes: Iterable[Route]) -> Json:
     for route in routes:
         operation = _operation(route, described[route.name], schemas, shared, _links(route, described))
         paths.setdefault(route.path, {})[route.method.lower()] = operation
-    modules = dict.fromkeys(route.handler.__module__ for route in routes)
+    modules = dict.fromkeys(_tagged(route) for route in routes)
     queries = {route.query.__name__ for route in routes if route.query is not None}
     return {
         "openapi": "3.1.0",
@@ -126,6 +141,7 @@ def document(routes: Iterable[Route]) -> Json:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <key>`"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The key alone."},
+                "relayKey": {"type": "apiKey", "in": "header", "name": "X-Relay-Key", "description": "The key alone."},
             },
         },
     }
@@ -139,7 +155,7 @@ def refusals(route: Route, described: Described) -> dict[int, dict[str, str]]:
     if "{" in route.path:
         codes.append("malformed_path")
     if route.body is not None:
-        codes += ("malformed_json", "unsupported_media_type")
+        codes += ("malformed_json",) if route.dialect.is_lenient else ("malformed_json", "unsupported_media_type")
     if route.takes_revision:
         codes.append("malformed_if_match")
     if route.is_mutating:
@@ -147,7 +163,8 @@ def refusals(route: Route, described: Described) -> dict[int, dict[str, str]]:
     by_status: dict[int, dict[str, str]] = {}
     for code in dict.fromkeys([*codes, *described.refuses]):
         status, meaning = DOOR_CODES[code] if code in DOOR_CODES else (STATUS[Code(code)], SENTENCES[Code(code)])
-        by_status.setdefault(status, {})[str(code)] = meaning
+        status, told = route.dialect.told.get(str(code), (status, str(code)))
+        by_status.setdefault(status, {}).setdefault(told, meaning)
     return dict(sorted(by_status.items()))
 
 
@@ -227,7 +244,7 @@ def _tidy(schema: Any) -> Any:
 
 
 def _schemas(routes: list[Route], described: Iterable[Described]) -> _Schemas:
-    records: list[type[Any]] = [Problem]
+    records: list[type[Any]] = [Problem, *{route.dialect.problem: None for route in routes if route.dialect.problem}]
     for route in routes:
         records += [record for record in (route.body, route.query) if record is not None]
     for each in described:
@@ -239,7 +256,7 @@ def _operation(route: Route, described: Described, schemas: _Schemas, shared: _R
     about = _first_line(route.handler.__doc__)
     operation: Json = {
         "operationId": described.name,
-        "tags": [_tag(route.handler.__module__)],
+        "tags": [_tag(_tagged(route))],
         "summary": about,
         "security": _security(route),
         "parameters": [*_path_parameters(route), *_query_parameters(route, schemas), *_header_parameters(route)],
@@ -255,7 +272,7 @@ def _operation(route: Route, described: Described, schemas: _Schemas, shared: _R
     for response in responses.values():
         response |= links
     for status, codes in refusals(route, described).items():
-        responses[str(status)] = shared.refer(status, _refusal(status, codes))
+        responses[str(status)] = shared.refer(status, _refusal(route, status, codes, schemas))
     operation["responses"] = responses
     return operation
 
@@ -272,7 +289,8 @@ def _links(route: Route, described: Mapping[str, Described]) -> Json:
 def _security(route: Route) -> list[Json]:
     if route.scope is None:
         return []
-    keyed: list[Json] = [{"bearer": [route.scope.value]}, {"apiKey": [route.scope.value]}]
+    in_header = "relayKey" if route.dialect is CRANE else "apiKey"
+    keyed: list[Json] = [{"bearer": [route.scope.value]}, {in_header: [route.scope.value]}]
     return [{}, *keyed] if route.is_open_locally else keyed
 
 
@@ -280,8 +298,13 @@ def _path_parameters(route: Route) -> list[Json]:
     names = [segment[1:-1] for segment in route.path.split("/") if segment.startswith("{")]
     patterns = {"accounts": OF_ACCOUNTS, "handoff-schemas": OF_SCHEMAS}
     pattern = patterns.get(route.path.split("/")[2] if names else "", "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$")
-    schema = {"type": "string", "pattern": pattern}
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+    of_ids: Json = {"type": "string", "pattern": pattern}
+    of_documents: dict[str, Json] = {
+        "venture": {"type": "string", "pattern": VENTURE},
+        "name": {"type": "string", "minLength": 1, "maxLength": DOCUMENT_NAME_CHARS_MAX, "pattern": "^[ -~]+$"},
+    }
+    of_names = of_documents if route.path.startswith("/v1/docs/") else {}
+    return [{"name": name, "in": "path", "required": True, "schema": of_names.get(name, of_ids)} for name in names]
 
 
 def _query_parameters(route: Route, schemas: _Schemas) -> list[Json]:
@@ -308,7 +331,7 @@ def _header_parameters(route: Route) -> list[Json]:
     if route.scope is not None and not route.is_open_locally:
         names.append("X-Account-Id")
     if route.is_mutating:
-        names.append("Idempotency-Key")
+        names.append("Relay-Idempotency-Key" if route.dialect is CRANE else "Idempotency-Key")
     if route.takes_revision:
         names.append("If-Match")
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
@@ -316,6 +339,7 @@ def _header_parameters(route: Route) -> list[Json]:
 
 def _answer(route: Route, shape: type[msgspec.Struct] | Text, schemas: _Schemas) -> Json:
     headers = ["X-Request-Id", "X-Correlation-ID", *(["Idempotency-Replayed"] if route.is_mutating else [])]
+    headers += ["X-Idempotency-Hit"] if route.is_mutating and route.dialect is CRANE else []
     headers += [] if route.scope is None else _RATE_HEADERS
     if isinstance(shape, Text):
         return _response(shape.about, headers, {shape.media_type: {}})
@@ -324,20 +348,28 @@ def _answer(route: Route, shape: type[msgspec.Struct] | Text, schemas: _Schemas)
     return _response(schemas.inline(shape)["description"], headers, content)
 
 
-def _refusal(status: int, codes: Mapping[str, str]) -> Json:
+def _refusal(route: Route, status: int, codes: Mapping[str, str], schemas: _Schemas) -> Json:
     headers = ["X-Request-Id", "X-Correlation-ID"]
     headers += {401: ["WWW-Authenticate"], 429: [*_RATE_HEADERS, "Retry-After"], 503: ["Retry-After"]}.get(status, [])
+    shape = route.dialect.problem
+    properties: Json = {"status": {"const": status}} if shape is None else {}
     schema = {
-        "allOf": [{"$ref": _REF.format(name="Problem")}],
-        "properties": {"status": {"const": status}, "code": {"enum": list(codes)}},
+        "allOf": [schemas.of(shape or Problem)],
+        "properties": {**properties, "code": {"enum": list(codes)}},
     }
     about = "\n".join(f"- `{code}`: {meaning.replace('{', '*').replace('}', '*')}" for code, meaning in codes.items())
-    return _response(f"{TITLES[status]}.\n\n{about}", headers, {_PROBLEM_TYPE: {"schema": schema}})
+    return _response(f"{TITLES[status]}.\n\n{about}", headers, {route.dialect.problem_type: {"schema": schema}})
 
 
 def _response(about: str, headers: Iterable[str], content: Json) -> Json:
     references = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
     return {"description": about, "headers": references, "content": content}
+
+
+def _tagged(route: Route) -> str:
+    """The module that a route is told under: the handler's, or the package of another dialect's paths."""
+    module = route.handler.__module__
+    return module if route.dialect is NATIVE else module.rpartition(".")[0]
 
 
 def _tag(module: str) -> str:

@@ -225,7 +225,7 @@ def _key(operation: Json) -> str:
     security = operation["security"]
     if not security:
         return "No key is needed."
-    scope = str(security[-1]["apiKey"][0])
+    scope = str(next(iter(security[-1].values()))[0])
     return f"Key: {scope}." if {} not in security else f"Key: {scope}; none on the server's own machine."
 
 

@@ -6,6 +6,7 @@ from holdfast.commands.bodies import Body
 from holdfast.commands.leaving import OVER
 from holdfast.domain.errors import SENTENCES, Action, Code, Refusal, WayOut
 from holdfast.domain.times import rfc3339
+from holdfast.doors.http.dialect import Dialect
 
 STATUS: dict[Code, int] = {
     Code.VALIDATION_FAILED: 422,
@@ -36,6 +37,7 @@ STATUS: dict[Code, int] = {
     Code.FENCING_TOKEN_REQUIRED: 428,
     Code.FENCING_TOKEN_STALE: 409,
     Code.REVISION_CONFLICT: 412,
+    Code.VERSION_CONFLICT: 412,
     Code.IDEMPOTENCY_KEY_REUSED: 422,
     Code.SECRET_ALREADY_SHOWN: 409,
     Code.CURSOR_INVALID: 422,
@@ -76,6 +78,7 @@ DOOR_CODES: dict[str, tuple[int, str]] = {
     "malformed_json": (400, "The body is not acceptable JSON."),
     "malformed_path": (400, "The path holds a segment that cannot be an id."),
     "malformed_if_match": (400, "If-Match takes a session's revision."),
+    "idempotency_key_required": (400, "The request changes something, and carries no Idempotency-Key."),
     "unauthorized": (401, "There is no key, or it is not valid."),
     "not_local": (403, "Without keys, only the server's own machine is served."),
     "method_not_allowed": (405, "The path exists, and `Allow` says by which methods."),
@@ -96,6 +99,7 @@ class HttpProblem(Exception):
     """What the HTTP door itself refuses, before the core is asked.
 
     headers: further response headers, such as `Allow`. closes: the rest of the request was not read.
+    dialect: of the path, where no route was found for the method.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class HttpProblem(Exception):
         *,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         closes: bool = False,
+        dialect: Dialect | None = None,
     ) -> None:
         super().__init__(code)
         self.status = status
@@ -113,6 +118,7 @@ class HttpProblem(Exception):
         self.detail = detail
         self.headers = headers
         self.closes = closes
+        self.dialect = dialect
 
 
 def document(status: int, code: str, detail: str, *, instance: str, request_id: str, **more: Any) -> Body:
@@ -150,7 +156,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
-    **{name: name for name in ("limit", "usage", "size", "handoff_id")},
+    **{name: name for name in ("limit", "usage", "size", "version", "handoff_id")},
     "status": "session_status",
 }
 """What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name

@@ -17,20 +17,21 @@ encode = _encoder.encode
 
 def rendered(body: Body) -> bytes:
     """The bytes of a response."""
-    return encode(_object(body))
+    return encode(shown(body))
 
 
-def _object(body: Body) -> Body:
+def shown(body: Body) -> Body:
+    """A body under the names and in the forms of a response; free JSON in it stays as it was sent."""
     if "refusal" in body:
         body = {**body, **item_document(refusal_from_body(body["refusal"]))}
         del body["refusal"]
-    shown: Body = {}
+    shown_body: Body = {}
     for (shown_name, show), value in zip(_plan(tuple(body)), body.values(), strict=True):
         if show is not None and value is not None:
-            shown[shown_name] = show(value)
+            shown_body[shown_name] = show(value)
         else:
-            shown[shown_name] = _nested(value) if type(value) in _NESTED else value
-    return shown
+            shown_body[shown_name] = _nested(value) if type(value) in _NESTED else value
+    return shown_body
 
 
 _NESTED = frozenset({dict, list})
@@ -38,7 +39,7 @@ _NESTED = frozenset({dict, list})
 
 def _nested(value: Any) -> Any:
     if type(value) is dict:
-        return _object(value)
+        return shown(value)
     return [_nested(each) for each in value] if type(value) is list else value
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.rate_limits import Budget
+from holdfast.doors.http.dialect import NATIVE, Dialect, Faults
 from holdfast.doors.http.limits import BODY_BYTES_DEFAULT_MAX
 from holdfast.doors.http.problems import HttpProblem
 
@@ -36,6 +37,7 @@ class Route(NamedTuple):
     is_watching: the answer may wait for news. budget: from which a request is taken where its key has a rate limit.
     is_open_locally: no key is needed on the server's own machine.
     routine: what its requests are, where not each is worth a line in the request log.
+    faults: what may be wrong with a body beyond what its record tells.
     """
 
     method: str
@@ -51,6 +53,8 @@ class Route(NamedTuple):
     is_open_locally: bool = False
     routine: Routine | None = None
     takes_revision: bool = False
+    dialect: Dialect = NATIVE
+    faults: Faults | None = None
 
     @property
     def name(self) -> str:
@@ -84,7 +88,7 @@ class Router:
     def find(self, method: str, raw_path: bytes) -> Found:
         """The route for a request. Raises: HttpProblem 400, 404 or 405."""
         node = self._tree
-        ids: list[str] = []
+        ids: list[str | None] = []
         for segment in raw_path.split(b"/")[1:]:
             child = node.get(segment)
             if child is None:
@@ -100,25 +104,28 @@ class Router:
         if route is None:
             allowed = ", ".join(sorted(methods))
             detail = f"This path takes {allowed}."
-            raise HttpProblem(405, "method_not_allowed", detail, headers=((b"allow", allowed.encode()),))
-        return Found(route, tuple(ids))
+            dialect = next(iter(methods.values())).dialect
+            headers = ((b"allow", allowed.encode()),)
+            raise HttpProblem(405, "method_not_allowed", detail, headers=headers, dialect=dialect)
+        found = tuple(each for each in ids if each is not None)
+        if len(found) < len(ids):
+            raise _bad_path(route.dialect)
+        return Found(route, found)
 
 
-def _decoded(segment: bytes) -> str:
-    """An id from a path: percent-decoded, UTF-8, printable. Raises: HttpProblem 400."""
+def _decoded(segment: bytes) -> str | None:
+    """An id from a path: percent-decoded, UTF-8, printable; None where it is none."""
     if b"%" not in segment and segment.isascii() and segment not in (b".", b".."):
         return segment.decode()
     try:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
-        raise _bad_path() from None
-    if text in (".", "..") or not text.isprintable():
-        raise _bad_path()
-    return text
+        return None
+    return None if text in (".", "..") or not text.isprintable() else text
 
 
-def _bad_path() -> HttpProblem:
-    return HttpProblem(400, "malformed_path", "The path holds a segment that cannot be an id.")
+def _bad_path(dialect: Dialect) -> HttpProblem:
+    return HttpProblem(400, "malformed_path", "The path holds a segment that cannot be an id.", dialect=dialect)
 
 
 def _not_found() -> HttpProblem:

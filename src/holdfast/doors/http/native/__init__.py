@@ -3,6 +3,7 @@
 from holdfast.doors.http.native import (
     accounts,
     audit,
+    documents,
     events,
     fleet,
     handoffs,
@@ -27,6 +28,7 @@ ROUTES = [
     *keys.ROUTES,
     *accounts.ROUTES,
     *audit.ROUTES,
+    *documents.ROUTES,
     *upkeep.ROUTES,
     *requests.ROUTES,
     *metrics.ROUTES,

@@ -102,6 +102,9 @@ class SessionSummary(msgspec.Struct, kw_only=True):
     branch: str | None
     commit_sha: str | None
     issue_number: int | None
+    client: Annotated[str | None, Meta(description="The program that runs the agent.")]
+    client_version: str | None
+    host: Annotated[str | None, Meta(description="The machine's name, as the client told it.")]
     current_task_id: str | None
     correlation_id: str
 
@@ -751,6 +754,7 @@ class Problem(msgspec.Struct, kw_only=True):
     revision: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     usage: int | UnsetType = UNSET
+    version: int | UnsetType = UNSET
     size: int | UnsetType = UNSET
     handoff_id: Annotated[str, Meta(description="Where a handoff was kept all the same.")] | UnsetType = UNSET
 
@@ -792,7 +796,36 @@ _DRAFTING = (Code.PAYLOAD_TOO_LARGE,)
 
 _FOLLOWING = (Code.CURSOR_INVALID, Code.CURSOR_EXPIRED)
 
+
+class DocumentSummary(msgspec.Struct, kw_only=True):
+    """A document without its text."""
+
+    venture: Annotated[str, Meta(examples=["dfg"])]
+    name: Annotated[str, Meta(examples=["conventions.md"])]
+    version: Annotated[int, Meta(description="For `If-Match`.", examples=[1])]
+    media_type: Annotated[str, Meta(examples=["text/markdown"])]
+    sha256: str
+    size_bytes: Count
+    created_at: At
+    updated_at: At
+    updated_by: KeyId
+
+
+class VentureDocument(DocumentSummary, kw_only=True):
+    """A document."""
+
+    content: str
+
+
 DESCRIBED: Mapping[str, Described] = {
+    "PUT /v1/docs/{venture}/{name}": Described(
+        "put_document",
+        {200: DocumentSummary, 201: DocumentSummary},
+        (Code.VERSION_CONFLICT, Code.QUOTA_EXCEEDED),
+        {"content": "# Conventions\n", "media_type": "text/markdown"},
+    ),
+    "GET /v1/docs/{venture}/{name}": Described("read_document", {200: VentureDocument}),
+    "DELETE /v1/docs/{venture}/{name}": Described("delete_document", {200: DocumentSummary}, (Code.VERSION_CONFLICT,)),
     "GET /health": Described("health", {200: Health}),
     "GET /health/live": Described("health_live", {200: Health}),
     "GET /health/ready": Described("health_ready", {200: Ready}, ("not_ready",)),

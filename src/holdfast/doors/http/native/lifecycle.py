@@ -196,10 +196,10 @@ async def delete(call: Call) -> Answer:
 
 async def checkpoint(call: Call) -> Answer:
     """Write a durable note of progress."""
-    return answered(await call.execute(await call.compute(lambda: _checkpoint(_session_id(call), call.body))))
+    return answered(await call.execute(await call.compute(lambda: checkpoint_of(_session_id(call), call.body))))
 
 
-def _checkpoint(session_id: SessionId, body: CheckpointBody) -> WriteCheckpoint:
+def checkpoint_of(session_id: SessionId, body: CheckpointBody) -> WriteCheckpoint:
     """A checkpoint without the secrets that were found in it."""
     free = {name: redact_json(getattr(body, name)) for name in (*_LISTS, "state")}
     summary = redact_text(body.summary)

@@ -89,6 +89,8 @@ class Samples:
     def _sessions(self) -> "Iterator[Metric]":
         events = self._core.engine.meters.events
         yield _counter("events", "Changes of sessions committed by this node.", _by(events), ("type",))
+        ends = _by(self._core.engine.meters.ends)
+        yield _counter("sessions_ended", "Sessions that are over, by reason, as this node saw it.", ends, ("reason",))
         stalls = {(): events[EventType.STALLED.value]}
         yield _counter("sessions_stalled", "Sessions found silent beyond their lease, or reported so.", stalls)
         reactivated = {(): events[EventType.REACTIVATED.value]}
