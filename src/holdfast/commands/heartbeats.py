@@ -6,6 +6,7 @@ from typing import NamedTuple
 from holdfast.commands.bodies import Body, refusal_body
 from holdfast.commands.holding import change, find_session, needed
 from holdfast.commands.rows import Need, profile_key, scope_key
+from holdfast.commands.slots import slot_keys
 from holdfast.commands.view import Reply, Unloaded, View
 from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Refusal
@@ -65,7 +66,7 @@ class HeartbeatBatch(NamedTuple):
         own = [each for each in sessions if each is not None and each.account_id == view.actor.account_id]
         lapsed = [session for session in own if needs_scope(session, now=view.now)]
         scopes = [scope_key(session.account_id, session.scope) for session in lapsed]
-        return [*scopes, *[profile_key(session.id) for session in lapsed]]
+        return [*scopes, *[profile_key(session.id) for session in lapsed], *slot_keys(view, lapsed)]
 
 
 def _beaten(command: Heartbeat, view: View) -> Body:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from holdfast.commands import slots
 from holdfast.commands.rows import (
     TABLES,
     Key,
@@ -109,12 +110,15 @@ def change(view: View, session: Session, *, fencing_token: int | None, verb: Ver
 
 def record(view: View, changed: Changed) -> None:
     """Leave a changed session and what happened to it in the view."""
+    before = view.get(Session, changed.session.id)
     view.put(changed.session)
     if changed.happenings:
         session = changed.session
         # A beat and a sweep name the profile only here, where something happened, which is seldom.
-        project_id = find_profile(view, session).project_id
-        view.emit(changed.happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
+        profile = find_profile(view, session)
+        happenings, project_id = changed.happenings, profile.project_id
+        view.emit(happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
+        slots.follow(view, before, session, profile)
 
 
 def remove_session(view: View, settled: Changed, *, rule: Rule) -> int:

@@ -12,6 +12,7 @@ from holdfast.domain.events import Event, EventReader
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.keys import ApiKey, KeyUsage
+from holdfast.domain.machine import Machine, Slot
 from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
@@ -67,6 +68,8 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("session", Session, ("id",)),
         Table("session_profile", SessionProfile, ("id",)),
         Table("checkpoint", Checkpoint, ("session_id", "number")),
+        Table("machine", Machine, ("account_id", "id")),
+        Table("slot", Slot, ("account_id", "machine_id", "number")),
         Table("audit", AuditRecord, ("id",)),
         Table("request_log", RequestRecord, ("account_id", "id")),
         Table("request_count", RequestCount, ("account_id", "minute_at_ms", "key_id", "route", "node")),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from holdfast.commands.holding import record
 from holdfast.commands.rows import Need, profile_key, session_key
+from holdfast.commands.slots import slot_keys
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor
@@ -31,6 +32,7 @@ class SweepSessions(NamedTuple):
         changed = [session.id for session, after in settled if after.happenings]
         # What is recorded of them takes their profiles, asked for at once: each asking may cost a round.
         view.require(*map(profile_key, changed))
+        view.require(*slot_keys(view, [after.session for _, after in settled if after.happenings]))
         for session, after in settled:
             swept = lifecycle.rescheduled(after.session)
             if swept != session:

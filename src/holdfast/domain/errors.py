@@ -32,6 +32,11 @@ class Code(StrEnum):
     SESSION_TAKEN_OVER = "session_taken_over"
     SESSION_NOT_TERMINAL = "session_not_terminal"
     SESSION_NOT_ARCHIVED = "session_not_archived"
+    SLOT_OCCUPIED = "slot_occupied"
+    SLOT_DISABLED = "slot_disabled"
+    NO_FREE_SLOT = "no_free_slot"
+    MACHINE_IN_MAINTENANCE = "machine_in_maintenance"
+    MACHINE_OCCUPIED = "machine_occupied"
     CLIENT_SESSION_ID_REUSED = "client_session_id_reused"
     FENCING_TOKEN_REQUIRED = "fencing_token_required"
     FENCING_TOKEN_STALE = "fencing_token_stale"
@@ -71,6 +76,11 @@ SENTENCES: dict[Code, str] = {
     Code.SESSION_TAKEN_OVER: "Session {session_id} was taken over by {successor_id}; nothing more is accepted from it.",
     Code.SESSION_NOT_TERMINAL: "Session {session_id} is {status}; only one that is over can {verb}.",
     Code.SESSION_NOT_ARCHIVED: "Session {session_id} is not archived, and only an archived session can be deleted.",
+    Code.SLOT_OCCUPIED: "Slot {slot} of machine {machine_id} is taken by {holder}.",
+    Code.SLOT_DISABLED: "Slot {slot} of machine {machine_id} is disabled; no session starts in it.",
+    Code.NO_FREE_SLOT: "None of the {limit} slots of machine {machine_id} is free.",
+    Code.MACHINE_IN_MAINTENANCE: "Machine {machine_id} is in maintenance; no session starts on it.",
+    Code.MACHINE_OCCUPIED: "Sessions run in {usage} slots of machine {machine_id}; it cannot be deleted.",
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
@@ -108,6 +118,12 @@ class Action(StrEnum):
     REPEAT_FROM_START = "repeat_from_start"
     CREATE_KEY = "create_key"
     READ_ACCOUNTS = "read_accounts"
+    REGISTER_MACHINE = "register_machine"
+    READ_MACHINE = "read_machine"
+    READ_AVAILABLE_MACHINES = "read_available_machines"
+    BRING_ONLINE = "bring_online"
+    REPEAT_WITH_ANY_SLOT = "repeat_with_any_slot"
+    REPEAT_WITHOUT_MACHINE = "repeat_without_machine"
     FREE_SPACE = "free_space"
 
 
@@ -125,12 +141,14 @@ class WayOut(NamedTuple):
     session_id: the session that it concerns, where it concerns one.
     identity: what a suggested start has to name, where only that very identity may do it.
     after_at_ms: it works from this time on, epoch milliseconds; None: now.
+    target: the id of what else it concerns, such as a task.
     """
 
     action: Action
     session_id: str | None = None
     identity: Identity | None = None
     after_at_ms: int | None = None
+    target: str | None = None
 
 
 class FieldError(NamedTuple):

@@ -11,6 +11,7 @@ KeyId = NewType("KeyId", str)
 EventId = NewType("EventId", str)
 CheckpointId = NewType("CheckpointId", str)
 AuditId = NewType("AuditId", str)
+MachineId = NewType("MachineId", str)
 
 DEFAULT_ACCOUNT = AccountId("default")
 

@@ -436,6 +436,11 @@ def require_deletable(session: Session, *, now: Moment) -> Changed:
     return settled
 
 
+def is_live(session: Session) -> bool:
+    """Whether a settled session is a holder that has not lapsed."""
+    return phase(session) in LIVE
+
+
 def is_finished(session: Session) -> bool:
     """Whether a settled session is over and holds nothing, so that its record is all that is left of it."""
     return phase(session) in TERMINAL and session.held_scope is None

@@ -45,6 +45,11 @@ ABANDON_AFTER_MS = 24 * HOUR_MS
 SCOPE_SESSIONS_MAX = 256
 """Sessions of one scope that an exclusive start looks through; past that it is refused rather than decided in part."""
 
+SLOTS_MAX = 512
+"""Slots of one machine: all of them are looked through by every start on it."""
+
+SLOT_NUMBER_MAX = 65_535
+
 HEARTBEAT_BATCH_MAX = 1_000
 """Sessions in one batched heartbeat: one request's worth of work on the writer, about 20 ms."""
 
