@@ -7,8 +7,9 @@ from holdfast.commands.accounts import account_key, require_account
 from holdfast.commands.bodies import Body
 from holdfast.commands.holding import audit, is_seen, record
 from holdfast.commands.lists import AgeSearch, Filter, ListSpec, Operator
+from holdfast.commands.releasing import require_held
 from holdfast.commands.rows import Key, Need, both_keys, session_key
-from holdfast.commands.slots import let_go, machine_key, slot_keys, slots_of
+from holdfast.commands.slots import let_go, machine_key, slots_of
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle, machine
 from holdfast.domain.actor import Actor, KeyScope, require
@@ -229,7 +230,7 @@ def free_lapsed(view: View, row: Machine, *, numbers: Collection[int] | None = N
     settled = [lifecycle.settle(session, now=view.now) for session in sessions if session is not None]
     lapsed = [each for each in settled if each.happenings]
     view.require(*[key for each in lapsed for key in both_keys(each.session.id)])
-    view.require(*slot_keys(view, [each.session for each in lapsed]))
+    require_held(view, [each.session for each in lapsed])
     for each in lapsed:
         record(view, each._replace(session=lifecycle.rescheduled(each.session)))
 

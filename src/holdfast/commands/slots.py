@@ -39,13 +39,15 @@ def slot_keys(view: View, sessions: Iterable[Session]) -> list[Key]:
     return keys
 
 
-def follow(view: View, before: Session | None, after: Session, profile: SessionProfile) -> None:
+def follow(view: View, before: Session, after: Session) -> None:
     """Let a session's slot follow the session.
 
     One that lapsed or is over lets go. One that comes back takes the same slot if it is free, else goes on without.
     """
     is_live = lifecycle.is_live(after)
-    if profile.slot is None or profile.machine_id is None or before is None or lifecycle.is_live(before) == is_live:
+    profile = view.get(SessionProfile, after.id)
+    assert profile is not None, "a session and its profile are written together"
+    if profile.slot is None or profile.machine_id is None or lifecycle.is_live(before) == is_live:
         return
     slot = view.get(Slot, profile.account_id, profile.machine_id, profile.slot)
     if slot is None:
