@@ -80,7 +80,8 @@ def start_request(
     *,
     scope: Json,
     agent: str,
-    machine_id: str,
+    machine_id: str | None,
+    slot: int | None,
     pace: Pace,
     is_strict: bool,
     is_exclusive: bool,
@@ -96,9 +97,12 @@ def start_request(
         "scope": scope,
         "agent": agent,
         "holder_id": f"run-{secrets.token_hex(12)}",
-        "machine_id": machine_id,
         "meta": meta,
     }
+    if machine_id is not None:
+        common["machine_id"] = machine_id
+    if slot is not None:
+        common["slot"] = slot
     body: dict[str, Json] = {
         **common,
         "policy": {

@@ -42,6 +42,7 @@ VERBS = {
     "stop": "sessions:stop_command",
     "takeover": "sessions:takeover_command",
     "archive": "sessions:archive_command",
+    "machine": "machines:machine_command",
     "jobs": "upkeep:jobs_command",
     "cleanup": "upkeep:cleanup_command",
     "keys": "keys:keys_command",

@@ -30,6 +30,9 @@ The command finds in its environment:
 What the command leaves running is stopped when it ends, unless --leave-background is given. If `holdfast run` is
 killed, everything is killed at once. Docker containers and what a running daemon starts for the command are out of
 reach.
+
+On a machine with slots (`holdfast machine up --slots 4`) a run takes one while
+it lives, and is refused if none is free.
 """
 
 
@@ -63,6 +66,13 @@ reach.
     metavar="SECONDS",
     help="How long the command may take to end when it is stopped, before it is killed.",
 )
+@click.option(
+    "--slot",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Run in this slot of the machine. Default: the lowest free one, where the machine has slots.",
+)
+@click.option("--no-slot", "is_outside", is_flag=True, help="Run outside the machine's slots, and take none.")
 @click.option("--leave-background", is_flag=True, help="Let what the command left running go on, outside the session.")
 @click.option("--url", metavar="URL", help="The server. Default: HOLDFAST_URL, else http://127.0.0.1:8787.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -76,6 +86,8 @@ def run_command(
     heartbeat_interval: float | None,
     lease: float | None,
     stop_grace: float,
+    slot: int | None,
+    is_outside: bool,
     leave_background: bool,
     url: str | None,
     command: tuple[str, ...],
@@ -91,6 +103,8 @@ def run_command(
     from holdfast.runner.run import RunOptions, inherited_environ, run
     from holdfast.runner.schedule import pace_of
 
+    if is_outside and slot is not None:
+        raise click.UsageError("--slot and --no-slot do not go together.")
     environ = inherited_environ()
     if url is not None:
         environ["HOLDFAST_URL"] = url
@@ -109,5 +123,7 @@ def run_command(
         pace=pace,
         stop_grace_seconds=stop_grace,
         leaves_background=leave_background,
+        slot=slot,
+        is_outside=is_outside,
     )
     leave_as(run(options, environ=environ, name_ways_out=in_words))
