@@ -178,7 +178,10 @@ class Spool:
             finished = _finished(entry, touched_at=_touched_at(path))
             if finished is None:
                 continue
-            if not is_answering:
+            if finished.end is None:
+                # Nobody can tell from here what became of it, and the server has seen for itself.
+                path.unlink(missing_ok=True)
+            elif not is_answering:
                 kept += 1
             else:
                 try:
@@ -254,7 +257,8 @@ def timestamp(seconds: float) -> str:
 def _finished(entry: Entry, *, touched_at: float) -> Entry | None:
     """The entry as it is to be told: as it ended, or as crashed when its runner is gone; None: it still runs.
 
-    Whoever finds a runner gone tells it at once, so that nobody has to wait until the lease is over.
+    Whoever finds a runner gone tells it at once, so that nobody has to wait until the lease is over. One that cannot be
+    seen from here is given back without an end.
     """
     if entry.end is not None:
         return entry
@@ -263,6 +267,8 @@ def _finished(entry: Entry, *, touched_at: float) -> Entry | None:
         return None
     if entry.session_id is None:
         return replace(entry, end=End(timestamp(touched_at), "crashed", None, None))
+    if running is None:
+        return entry
     body: dict[str, Json] = {"reason": RUNNER_GONE, "error_details": {"pid": entry.runner.pid}}
     if entry.fencing_token is not None:
         body["fencing_token"] = entry.fencing_token
