@@ -67,7 +67,7 @@ def _read_linux_tree(root_pid: int, *, known: Mapping[ProcessKey, int]) -> dict[
 
 _CPU_TIMES = slice(11, 15)
 _STARTED = 19
-"""Fields of /proc/PID/stat behind the name: times of the process and its reaped children, its start. Source: proc(5)."""
+"""Fields of /proc/PID/stat behind the name: times, with those of reaped children, and the start. Source: proc(5)."""
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
