@@ -39,6 +39,7 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
         }
     ),
     ("POST", "/v1/sessions/{id}/takeover"): Example(REASON, after=("stall",)),
+    ("POST", "/v1/sessions/{id}/recover"): Example({}, after=("stall",)),
     ("POST", "/v1/sessions/{id}/heartbeat"): Example({"activity": "reading"}),
     ("POST", "/v1/sessions/{id}/pause"): Example({}),
     ("POST", "/v1/sessions/{id}/resume"): Example({}),
@@ -56,6 +57,7 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/sessions"): Example(query="status=active"),
     ("GET", "/v1/sessions/{id}"): Example(),
     ("GET", "/v1/sessions/{id}/explain"): Example(),
+    ("GET", "/v1/sessions/{id}/recovery"): Example(),
     ("GET", "/v1/sessions/{id}/checkpoints"): Example(query="limit=3"),
     ("GET", "/v1/events"): Example(query="limit=3"),
     ("GET", "/v1/events/stream"): Example(query="after=start"),

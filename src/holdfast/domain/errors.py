@@ -30,6 +30,9 @@ class Code(StrEnum):
     SESSION_ABANDONED = "session_abandoned"
     SESSION_ENDED = "session_ended"
     SESSION_TAKEN_OVER = "session_taken_over"
+    SESSION_RECOVERED = "session_recovered"
+    SESSION_QUARANTINED = "session_quarantined"
+    SESSION_STOP_REQUESTED = "session_stop_requested"
     SESSION_NOT_TERMINAL = "session_not_terminal"
     SESSION_NOT_ARCHIVED = "session_not_archived"
     CLIENT_SESSION_ID_REUSED = "client_session_id_reused"
@@ -69,6 +72,9 @@ SENTENCES: dict[Code, str] = {
     Code.SESSION_ABANDONED: "Session {session_id} was abandoned, and an abandoned session cannot {verb}.",
     Code.SESSION_ENDED: "Session {session_id} has ended ({end_reason}), and an ended session cannot {verb}.",
     Code.SESSION_TAKEN_OVER: "Session {session_id} was taken over by {successor_id}; nothing more is accepted from it.",
+    Code.SESSION_RECOVERED: "Session {session_id} was recovered by {successor_id}; nothing more is accepted from it.",
+    Code.SESSION_QUARANTINED: "Session {session_id} fell again after its last attempt; only an operator recovers it.",
+    Code.SESSION_STOP_REQUESTED: "Session {session_id} was asked to stop ({reason}); only an operator recovers it.",
     Code.SESSION_NOT_TERMINAL: "Session {session_id} is {status}; only one that is over can {verb}.",
     Code.SESSION_NOT_ARCHIVED: "Session {session_id} is not archived, and only an archived session can be deleted.",
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
@@ -98,6 +104,8 @@ class Action(StrEnum):
     START_TAKING_OVER = "start_taking_over"
     TAKE_OVER = "take_over"
     FORCE_TAKE_OVER = "force_take_over"
+    RECOVER = "recover"
+    FORCE_RECOVER = "force_recover"
     RESUME = "resume"
     END = "end"
     ARCHIVE = "archive"

@@ -20,6 +20,8 @@ class EventType(StrEnum):
     FAILED = "session.failed"
     ABANDONED = "session.abandoned"
     TAKEN_OVER = "session.taken_over"
+    RECOVERED = "session.recovered"
+    QUARANTINED = "session.quarantined"
     ENDED = "session.ended"
     STOP_REQUESTED = "session.stop_requested"
     ARCHIVED = "session.archived"
@@ -37,6 +39,8 @@ class Rule(StrEnum):
     BEAT_AFTER_LAPSE = "beat_after_lapse"
     SUPERSEDED = "superseded"
     TAKEN_OVER = "taken_over"
+    RECOVERED = "recovered"
+    RECOVERIES_SPENT = "recoveries_spent"
     RETENTION_PASSED = "retention_passed"
 
 

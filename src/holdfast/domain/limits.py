@@ -42,6 +42,9 @@ LEASE_MS_MAX = 30 * DAY_MS
 ABANDON_AFTER_MS = 24 * HOUR_MS
 """How long a session stays stalled (where its policy never fails it) or failed before it is given up."""
 
+RECOVERY_ATTEMPTS_MAX = 3
+"""Recoveries along one chain of sessions, unless it is set: work that breaks off once more does not do so by chance."""
+
 SCOPE_SESSIONS_MAX = 256
 """Sessions of one scope that an exclusive start looks through; past that it is refused rather than decided in part."""
 

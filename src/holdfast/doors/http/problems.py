@@ -26,6 +26,9 @@ STATUS: dict[Code, int] = {
     Code.SESSION_ABANDONED: 409,
     Code.SESSION_ENDED: 409,
     Code.SESSION_TAKEN_OVER: 409,
+    Code.SESSION_RECOVERED: 409,
+    Code.SESSION_QUARANTINED: 409,
+    Code.SESSION_STOP_REQUESTED: 409,
     Code.SESSION_NOT_TERMINAL: 409,
     Code.SESSION_NOT_ARCHIVED: 409,
     Code.CLIENT_SESSION_ID_REUSED: 409,
@@ -211,6 +214,18 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
         "{session}/takeover",
         {"holder_id": "…", "reason": "…", "force": True},
         "With an operator's key: take the session over while its lease is running.",
+    ),
+    Action.RECOVER: (
+        "POST",
+        "{session}/recover",
+        {"holder_id": "…"},
+        "Recover the session: a new one goes on with its work, under its scope's next token.",
+    ),
+    Action.FORCE_RECOVER: (
+        "POST",
+        "{session}/recover",
+        {"holder_id": "…", "reason": "…", "force": True},
+        "With an operator's key: recover the session all the same.",
     ),
     Action.RESUME: ("POST", "{session}/resume", {"fencing_token": "…"}, "Resume the session first, with its token."),
     Action.END: (

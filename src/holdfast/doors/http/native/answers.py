@@ -19,6 +19,7 @@ from holdfast.domain.errors import Action, Code
 from holdfast.domain.events import EventType, Rule
 from holdfast.domain.liveness import Liveness
 from holdfast.domain.policy import OnLapse
+from holdfast.domain.recovery import Step
 from holdfast.domain.session import EndReason, FailedBy, Status
 
 SessionId = Annotated[str, Meta(examples=["sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"])]
@@ -78,6 +79,10 @@ class SessionSummary(msgspec.Struct, kw_only=True):
     wake_at: At | None
     took_over_from: SessionId | None
     taken_over_by: SessionId | None
+    recovered_from: SessionId | None
+    recovered_by: SessionId | None
+    recovery_attempts: Annotated[int, Meta(ge=0, description="How many recoveries led to it, along the whole chain.")]
+    quarantined: Annotated[bool, Meta(description="It broke off again after its last recovery: only by force now.")]
     archived_at: At | None
     checkpoint_count: Count
     policy: Policy
@@ -111,6 +116,8 @@ class ListedSession(SessionSummary, kw_only=True):
 
     error_details: Any = UNSET
     meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")] | UnsetType = UNSET
+    silent_seconds: Annotated[Seconds, Meta(description="Only with `recoverable=true`.")] | UnsetType = UNSET
+    blocked: Annotated["Blocked | None", Meta(description="Only with `recoverable=true`.")] | UnsetType = UNSET
 
 
 class BeatingSession(Session, kw_only=True):
@@ -171,6 +178,16 @@ class StartedSession(BeatingSession, kw_only=True):
     recoverable: list[Recoverable]
 
 
+class RecoveredSession(BeatingSession, kw_only=True):
+    """A session that goes on with the work of another, and the last checkpoint of those before it."""
+
+    outcome: Annotated[str, Meta(extra_json_schema={"const": "recovered"})]
+    fencing_token: Annotated[
+        int | None, Meta(description="Send it with every write; null once it holds nothing any more.", examples=[8])
+    ]
+    last_checkpoint: Checkpoint | None
+
+
 class Beat(msgspec.Struct, kw_only=True):
     """A beat was taken."""
 
@@ -193,6 +210,54 @@ class WayOut(msgspec.Struct):
     path: str | UnsetType = UNSET
     body: dict[str, Any] | UnsetType = UNSET
     after_at: At | UnsetType = UNSET
+
+
+class Blocked(msgspec.Struct, kw_only=True):
+    """Why a recovery would be refused."""
+
+    status_code: int
+    code: Code
+    detail: str
+    ways_out: list[WayOut] | UnsetType = UNSET
+
+
+class Recommendation(msgspec.Struct):
+    """The next step, and why. `session_id`: the session that it concerns, where it is another one."""
+
+    step: Step
+    why: str
+    session_id: SessionId | None
+
+
+class FailureAnalysis(msgspec.Struct):
+    """How a session broke off, as far as that is known."""
+
+    silent_seconds: Seconds
+    status_for_seconds: Seconds
+    stuck_tasks: list[Any]
+    recommended: Recommendation
+
+
+class Recovery(msgspec.Struct, kw_only=True):
+    """The last known state of a session, and what to do about it."""
+
+    session: Session
+    recoverable: bool
+    blocked: Blocked | None
+    attempts: Annotated[int, Meta(ge=0, description="How many recoveries led to it.")]
+    attempts_left: Annotated[int, Meta(ge=0, description="How often its work may still be recovered.")]
+    last_checkpoint: Checkpoint | None
+    last_handoff: Any
+    conversation_id: str | None
+    current_task: Any
+    current_task_id: str | None
+    last_completed_task: Any
+    branch: str | None
+    commit_sha: str | None
+    machine_id: str | None
+    slot: int | None
+    analysis: FailureAnalysis
+    now_at: At
 
 
 class BeatResult(msgspec.Struct, kw_only=True):
@@ -651,7 +716,13 @@ class Described(NamedTuple):
 
 
 _TOKEN = (Code.NOT_FOUND, Code.FENCING_TOKEN_STALE)
-_OVER = (Code.SESSION_FAILED, Code.SESSION_ABANDONED, Code.SESSION_ENDED, Code.SESSION_TAKEN_OVER)
+_OVER = (
+    Code.SESSION_FAILED,
+    Code.SESSION_ABANDONED,
+    Code.SESSION_ENDED,
+    Code.SESSION_TAKEN_OVER,
+    Code.SESSION_RECOVERED,
+)
 _ENDING = (*_TOKEN, Code.FENCING_TOKEN_REQUIRED, *_OVER)
 _WRITING = (*_ENDING, Code.LEASE_HELD, Code.LEASE_EXPIRED)
 _STARTING = (
@@ -693,6 +764,12 @@ DESCRIBED: Mapping[str, Described] = {
     ),
     "POST /v1/sessions/{id}/takeover": Described(
         "take_over_session", {201: StartedSession}, _STARTING, {"holder_id": "worker-2", "reason": "it fell silent"}
+    ),
+    "POST /v1/sessions/{id}/recover": Described(
+        "recover_session",
+        {200: RecoveredSession, 201: RecoveredSession},
+        (*_STARTING, Code.SESSION_QUARANTINED, Code.SESSION_STOP_REQUESTED),
+        {"holder_id": "worker-2"},
     ),
     "POST /v1/sessions/{id}/heartbeat": Described(
         "heartbeat", {200: Beat}, _WRITING, {"fencing_token": 1, "activity": "running the tests", "progress": 12}
@@ -747,6 +824,7 @@ DESCRIBED: Mapping[str, Described] = {
     "GET /v1/sessions": Described("list_sessions", {200: SessionList}, (Code.CURSOR_INVALID,)),
     "GET /v1/sessions/{id}": Described("read_session", {200: Session}, (Code.NOT_FOUND,)),
     "GET /v1/sessions/{id}/explain": Described("explain_session", {200: Explanation}, (Code.NOT_FOUND,)),
+    "GET /v1/sessions/{id}/recovery": Described("read_recovery", {200: Recovery}, (Code.NOT_FOUND,)),
     "GET /v1/sessions/{id}/checkpoints": Described(
         "list_checkpoints", {200: CheckpointList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
     ),
