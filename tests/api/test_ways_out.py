@@ -185,7 +185,8 @@ SCENES: Final[dict[str, tuple[Scene, tuple[str, ...]]]] = {
         ("start_taking_over", "take_over", "recover"),
     ),
     "a shared start on a lapsed exclusive scope, strict": (
-        _starts({"exclusive": True, "policy": STRICT}, silent_ms=LEASE_MS, then={}), ("start_taking_over", "take_over", "recover"),
+        _starts({"exclusive": True, "policy": STRICT}, silent_ms=LEASE_MS, then={}),
+        ("start_taking_over", "take_over", "recover"),
     ),
     "an exclusive start on a scope that failed by silence": (
         _starts({"policy": REVIVABLE}, silent_ms=FAIL_AFTER_MS, then={"exclusive": True}),

@@ -53,6 +53,8 @@ HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.START_TAKING_OVER: lambda way: _run(way, '--take-over "WHY"'),
     Action.TAKE_OVER: _on_session("takeover", '--reason "WHY"'),
     Action.FORCE_TAKE_OVER: _on_session("takeover", '--reason "WHY" --force', remark="with an operator's key"),
+    Action.RECOVER: _on_session("recover", remark="add -- COMMAND to run one"),
+    Action.FORCE_RECOVER: _on_session("recover", '--reason "WHY" --force', remark="with an operator's key"),
     Action.RESUME: _on_session("resume"),
     Action.END: _on_session("end"),
     Action.ARCHIVE: _on_session("archive"),
