@@ -53,6 +53,13 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("PATCH", "/v1/sessions/{id}"): Example({"branch": "main", "meta": {"a": None}}),
     ("DELETE", "/v1/sessions/{id}"): Example(query="confirm=true", after=("end", "archive")),
     ("POST", "/v1/heartbeats"): Example({"heartbeats": [{"session_id": ABOUT}]}),
+    ("POST", "/v1/machines"): Example({"machine_id": ABOUT, "slot_count": 2}),
+    ("GET", "/v1/machines"): Example(query="status=online"),
+    ("GET", "/v1/machines/available"): Example(query="limit=3"),
+    ("GET", "/v1/machines/{id}"): Example(),
+    ("PATCH", "/v1/machines/{id}"): Example({"status": "maintenance", "reason": "new disks"}),
+    ("DELETE", "/v1/machines/{id}"): Example(),
+    ("POST", "/v1/machines/{id}/heartbeat"): Example({"boot_id": "boot-2"}),
     ("GET", "/v1/fence"): Example(query="scope=session%3D{about}&token=1"),
     ("GET", "/v1/sessions"): Example(query="status=active"),
     ("GET", "/v1/sessions/{id}"): Example(),
@@ -111,6 +118,12 @@ def _made(account: Account, route: Route, found: Example) -> str:
         if "{id}" in route.path:
             assert account.call("POST", "/v1/accounts", {"id": account_id}, by="admin").status == 201
         return account_id
+    if "/machines" in route.path:
+        machine_id = f"machine-{next(_numbers)}"
+        if "{id}" in route.path:
+            made = account.call("POST", "/v1/machines", {"machine_id": machine_id, "slot_count": 2})
+            assert made.status == 201
+        return machine_id
     if "/keys" in route.path:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
         return str(made.json["id"])
@@ -124,6 +137,4 @@ def _made(account: Account, route: Route, found: Example) -> str:
 def _filled(body: Json, about: str) -> Json:
     if "heartbeats" in body:
         return {"heartbeats": [{"session_id": about}]}
-    if body.get("id") == ABOUT:
-        return {**body, "id": about}
-    return body
+    return {name: about if value == ABOUT else value for name, value in body.items()}

@@ -74,6 +74,8 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
             "/v1/accounts": {"name": "another"},
             "/v1/heartbeats": {"heartbeats": [{"session_id": "another"}]},
             "/v1/cleanup": {"older_than_days": 8},
+            "/v1/machines": {"hostname": "another"},
+            "/v1/machines/{id}/heartbeat": {"boot_id": "another"},
         }
         change = changes.get(route.path, {"reason": "another"})
         if route.body is not None and "reason" not in route.body.__struct_fields__ and route.path not in changes:

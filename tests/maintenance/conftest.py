@@ -8,11 +8,12 @@ import pytest
 
 from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.keys import CreateKey
+from holdfast.commands.machines import GivenSlot, RegisterMachine, Said
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.starts import About
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
-from holdfast.domain.ids import AccountId
+from holdfast.domain.ids import AccountId, MachineId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
@@ -59,6 +60,10 @@ def fill(store: Store, clock: FakeClock) -> Caller:
     key = CreateKey("a key", KeyScope.AGENT, None, bytes(KEY_ENTROPY_BYTES))
     caller.accepted(key, by=ADMIN, key="create-a-key")
     about = About(machine_id="ünïcödé 🚀 \\ \t", meta_json='{"quoted": "\\n", "null": null}')
+    slots = tuple(GivenSlot(number, (("label", "ünïcödé"), ("cpu_millis", 500))) for number in (1, 2))
+    assert about.machine_id is not None
+    said = Said(fields=(("hostname", "host"), ("capacity_json", '{"cpu": 4}')), slots=slots)
+    caller.accepted(RegisterMachine(MachineId(about.machine_id), said), by=actor())
     caller.accepted(start("repo=text", client_session_id="client-1", about=about), key="start-once", by=actor())
     return caller
 

@@ -54,6 +54,9 @@ BREAKS = {
     "sessions_have_profiles": "delete from session_profile",
     "checkpoints_have_sessions": "delete from session where checkpoint_count > 0",
     "client_ids_name_sessions": "delete from session where scope = 'repo=text'",
+    "slots_hold_live_sessions": "update slot set session_id = 'nobody' where number = 2",
+    "sessions_have_one_slot": "update slot set session_id = (select max(session_id) from slot)",
+    "slots_have_machines": "delete from machine",
     "accounts_exist": "delete from account",
 }
 

@@ -31,6 +31,9 @@ ASIDE_MAX = 100
 FOREIGN_SILENCE_SECONDS = 3_600.0
 """A runner in another container or on another machine counts as gone when it left its entry untouched so long."""
 
+RUNNER_GONE = "killed: the process that ran it is gone"
+"""The reason with which a session is failed whose runner could not say any more how it ended."""
+
 REPORT_PATH = "/v1/sessions/report"
 ENTRY_VERSION = 1
 
@@ -63,7 +66,8 @@ class End:
 class Entry:
     """One session of one runner.
 
-    report: the body of a report, without its end. session_id: None until the server has acknowledged the start.
+    report: the body of a report, without its end. session_id: None until the server has acknowledged the start, and
+    with it the token that whoever tells the session's end has to show.
     idempotency_key: of the report, or of the call that ends the session.
     """
 
@@ -74,6 +78,7 @@ class Entry:
     report: dict[str, Json]
     session_id: str | None = None
     end: End | None = None
+    fencing_token: int | None = None
 
 
 class Delivery(NamedTuple):
@@ -128,6 +133,14 @@ class Spool:
         """Forget an entry whose end the server knows."""
         self._path(client_session_id).unlink(missing_ok=True)
 
+    def names(self) -> set[str]:
+        """The client session ids of all entries."""
+        return {path.stem for path in self._paths()}
+
+    def read(self, client_session_id: str) -> Entry | None:
+        """An entry; None: it is gone, or it was not one and has been set aside."""
+        return self._read(self._path(client_session_id))
+
     def deliver(self, api: Api) -> Delivery:
         """Tell this server of its sessions that have ended or whose runner is gone; each is forgotten when accepted.
 
@@ -165,8 +178,8 @@ class Spool:
             finished = _finished(entry, touched_at=_touched_at(path))
             if finished is None:
                 continue
-            if finished.session_id is not None and finished.end is None:
-                # The server gave this session a lease, and saw for itself that it lapsed.
+            if finished.end is None:
+                # Nobody can tell from here what became of it, and the server has seen for itself.
                 path.unlink(missing_ok=True)
             elif not is_answering:
                 kept += 1
@@ -180,6 +193,9 @@ class Spool:
                     is_answering = refusal.status not in _PASSING_STATUSES
                     if not is_answering or _may_be_accepted_later(refusal, finished):
                         kept += 1
+                    elif entry.end is None and entry.session_id is not None:
+                        # Nobody asked for this to be told, and the server knows better what became of the session.
+                        path.unlink(missing_ok=True)
                     else:
                         refused += 1
                         self._set_aside(path, "refused", f"the server refuses it: {refusal.code}")
@@ -239,15 +255,28 @@ def timestamp(seconds: float) -> str:
 
 
 def _finished(entry: Entry, *, touched_at: float) -> Entry | None:
-    """The entry as it is to be told: as it ended, or as crashed when its runner is gone; None: it still runs."""
+    """The entry as it is to be told: as it ended, or as crashed when its runner is gone; None: it still runs.
+
+    Whoever finds a runner gone tells it at once, so that nobody has to wait until the lease is over. One that cannot be
+    seen from here is given back without an end.
+    """
     if entry.end is not None:
         return entry
     running = is_running(entry.runner)
     if running or (running is None and datetime.now(UTC).timestamp() - touched_at < FOREIGN_SILENCE_SECONDS):
         return None
-    if entry.session_id is not None:
+    if entry.session_id is None:
+        return replace(entry, end=End(timestamp(touched_at), "crashed", None, None))
+    if running is None:
         return entry
-    return replace(entry, end=End(timestamp(touched_at), "crashed", None, None))
+    body: dict[str, Json] = {"reason": RUNNER_GONE, "error_details": {"pid": entry.runner.pid}}
+    if entry.fencing_token is not None:
+        body["fencing_token"] = entry.fencing_token
+    return replace(entry, end=End(timestamp(touched_at), "crashed", None, Call(_fail_path(entry.session_id), body)))
+
+
+def _fail_path(session_id: str) -> str:
+    return f"/v1/sessions/{session_id}/fail"
 
 
 def _may_be_accepted_later(refusal: ApiRefusal, entry: Entry) -> bool:
@@ -288,8 +317,9 @@ def _decode(document: object) -> Entry:
         raise ValueError("another version")
     runner = cast("dict[str, Json]", fields["runner"])
     session_id, end, report = fields["session_id"], fields["end"], fields["report"]
-    if not isinstance(report, dict) or not isinstance(session_id, str | None):
-        raise TypeError("report or session_id")
+    token = fields.get("fencing_token")
+    if not isinstance(report, dict) or not isinstance(session_id, str | None) or not isinstance(token, int | None):
+        raise TypeError("report, session_id or fencing_token")
     return Entry(
         client_session_id=_text(fields["client_session_id"]),
         url=_text(fields["url"]),
@@ -298,6 +328,7 @@ def _decode(document: object) -> Entry:
         report=report,
         session_id=session_id,
         end=None if end is None else _decode_end(cast("dict[str, Json]", end)),
+        fencing_token=token,
     )
 
 

@@ -11,7 +11,9 @@ from holdfast.commands.auditing import cut_audit
 from holdfast.commands.holding import find_profile, record, remove_session
 from holdfast.commands.jobs import Claim, held_job
 from holdfast.commands.lists import AgeSearch
+from holdfast.commands.machines import find_slots, remove_machine
 from holdfast.commands.rows import IdempotencyRecord, Key, Need, client_session_key, profile_key, scope_key
+from holdfast.commands.slots import slots_of
 from holdfast.commands.view import Reply, View
 from holdfast.domain import jobs, lifecycle
 from holdfast.domain.actor import Actor
@@ -20,6 +22,7 @@ from holdfast.domain.events import Event, Rule
 from holdfast.domain.jobs import Job, Schedule
 from holdfast.domain.lifecycle import Changed
 from holdfast.domain.limits import DAY_MS, HOUR_MS, SECOND_MS
+from holdfast.domain.machine import Machine
 from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.retention import is_past
 from holdfast.domain.scope import Scope, unused
@@ -30,6 +33,9 @@ ROWS_PER_STEP = 500
 
 SESSIONS_PER_STEP = 100
 """The most sessions in one transaction: each is several rows and an event."""
+
+MACHINES_PER_STEP = 20
+"""The most machines in one transaction: each has some hundreds of slots at most."""
 
 Treat = Callable[[View, AgeSearch, Sequence[Key], int], int]
 """What becomes of rows found by an age search and kept for so many milliseconds; how many of them it changed."""
@@ -135,6 +141,16 @@ def delete_sessions(view: View, _search: AgeSearch, keys: Sequence[Key], keep_ms
     return len(past)
 
 
+def delete_machines(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:
+    """Forget machines that have been offline for long enough and in none of whose slots a session runs."""
+    past = [row for key in _past(view, search, keys, keep_ms) if (row := view.get(Machine, *key.values)) is not None]
+    view.require(*[slots_of(row.account_id, row.id) for row in past])
+    gone = [row for row in past if all(slot.session_id is None for slot in find_slots(view, row))]
+    for row in gone:
+        remove_machine(view, row, rule=Rule.RETENTION_PASSED)
+    return len(gone)
+
+
 def finished_sessions(view: View, keys: Sequence[Key], *, with_unread: bool = False) -> list[Changed]:
     """Of these sessions those that are over, hold nothing, and left nothing unread, as time has left them."""
     sessions = [view.get(Session, *key.values) for key in keys]
@@ -186,6 +202,7 @@ FINISHED = AgeSearch(Session, "status_at_ms", absent=("held_scope", "archived_at
 ARCHIVED = AgeSearch(Session, "archived_at_ms")
 REQUESTS = AgeSearch(RequestRecord, "at_ms")
 COUNTS = AgeSearch(RequestCount, "minute_at_ms")
+SILENT = AgeSearch(Machine, "offline_at_ms")
 EXPIRING = AgeSearch(IdempotencyRecord, "expires_at_ms")
 
 KINDS: Final = {
@@ -197,6 +214,7 @@ KINDS: Final = {
         Kind("event", AgeSearch(Event, "recorded_at_ms"), "event_retention_days", DAY_MS, DAY_MS, delete_events),
         Kind("request_log", REQUESTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("request_count", COUNTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
+        Kind("machine", SILENT, "machine_retention_days", DAY_MS, DAY_MS, delete_machines, MACHINES_PER_STEP),
         Kind("audit", AgeSearch(AuditRecord, "at_ms"), "audit_retention_days", DAY_MS, DAY_MS, delete_audit),
     )
 }

@@ -20,7 +20,10 @@ from holdfast.commands.holding import (
     record,
     seen,
 )
+from holdfast.commands.machines import leave_slot, take_slot
+from holdfast.commands.releasing import require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
+from holdfast.commands.slots import machine_key, slots_of
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
 from holdfast.domain.account import Account, require_room
@@ -94,7 +97,7 @@ class StartSession(NamedTuple):
             needs.append(client_session_key(actor.account_id, self.client_session_id))
         if self.scope is not None:
             needs += self._needs_of_scope(actor.account_id, self.scope)
-        return needs
+        return needs + _needs_of_machine(actor, self.about)
 
     def _needs_of_scope(self, account_id: AccountId, scope: str) -> list[Need]:
         held = (account_id, scope)
@@ -111,7 +114,8 @@ class StartSession(NamedTuple):
         """The session at top level, its token, when to beat, and what the last one on the scope left.
 
         Raises: validation_failed, lease_held, scope_lapsed, scope_crowded, client_session_id_reused, forbidden,
-        quota_exceeded, not_found for an account that is gone and for a project that is not the actor's.
+        quota_exceeded, what `take_slot` raises, not_found for an account that is gone and for a project that is not
+        the actor's.
         """
         require_account(view)
         about = within_project(self.about, view.actor)
@@ -189,6 +193,7 @@ class StartSession(NamedTuple):
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=() if own is None else (own.id,))
         if self.supersede and self.force:
             view.require(*[profile_key(rival.id) for rival in found])
+            require_held(view, found)
         for rival in found:
             if not (self.supersede and self.force):
                 raise in_the_way(rival, now=view.now)
@@ -207,6 +212,7 @@ class StartSession(NamedTuple):
         is_exclusive = old.exclusive if self.exclusive is None else self.exclusive
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=())
         view.require(*[profile_key(rival.id) for rival in found])
+        require_held(view, found)
         for rival in found:
             # Live ones come first, so nobody gives way to a start that is refused.
             give_way(view, rival, successor_id=session_id, is_forced=False, reason=reason)
@@ -226,22 +232,34 @@ class StartSession(NamedTuple):
         changed = lifecycle.acquire(session, fencing_token=scope.last_token, now=view.now)
         # Whoever asked the old holder to stop did not ask the one who starts now.
         changed = changed._replace(session=changed.session._replace(stop_reason=None))
-        profile = find_profile(view, own)
-        profile = profile._replace(
-            preset=profile.preset if policy is None else policy.preset,
+        before = find_profile(view, own)
+        profile = before._replace(
+            preset=before.preset if policy is None else policy.preset,
             ended_at_ms=None,
             wake_at_ms=None,
             late=False,
-            client_session_id=self.client_session_id or profile.client_session_id,
+            client_session_id=self.client_session_id or before.client_session_id,
             **self._said(),
         )
         view.put(scope)
-        view.put(profile)
+        view.put(self._moved(view, own, before, profile))
         record(view, changed)
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
-        return self._reply(view, changed.session, profile, outcome=RESUMED)
+        return self._reply(view, changed.session, find_profile(view, own), outcome=RESUMED)
+
+    def _moved(self, view: View, own: Session, before: SessionProfile, after: SessionProfile) -> SessionProfile:
+        """The profile of a resumed session that may have named another machine or slot: it is in that one now."""
+        if self.about.machine_id is None and self.about.slot is None:
+            return after
+        preferred = before.slot if before.machine_id == after.machine_id else None
+        slot = take_slot(view, own.id, machine_id=after.machine_id, slot=self.about.slot, preferred=preferred)
+        if slot is not None:
+            after = after._replace(slot=slot)
+        if (before.machine_id, before.slot) != (after.machine_id, after.slot):
+            leave_slot(view, own, machine_id=before.machine_id, slot=before.slot)
+        return after
 
     def _new(
         self,
@@ -258,10 +276,24 @@ class StartSession(NamedTuple):
         profile = new_profile(view, session_id, preset=policy.preset, about=self.about)._replace(
             client_session_id=self.client_session_id, took_over_from=took_over_from
         )
+        slot = take_slot(
+            view,
+            session_id,
+            machine_id=profile.machine_id,
+            slot=profile.slot,
+            preferred=self._slot_left(view, took_over_from),
+        )
+        if slot is not None:
+            profile = profile._replace(slot=slot)
         identity = Identity(scope, self.agent, self.holder_id)
         session = begin(view, profile, identity, policy=policy, is_exclusive=is_exclusive)
         self._name(view, session_id)
         return self._reply(view, session, profile, outcome=CREATED if took_over_from is None else TAKEN_OVER)
+
+    def _slot_left(self, view: View, took_over_from: SessionId | None) -> int | None:
+        """The slot of the session that was taken over, where the new one is on the same machine."""
+        old = None if took_over_from is None else view.get(SessionProfile, took_over_from)
+        return old.slot if old is not None and old.machine_id == self.about.machine_id else None
 
     def _name(self, view: View, session_id: SessionId) -> None:
         """Remember which session the client's own id names now."""
@@ -331,8 +363,8 @@ class TakeOverSession(NamedTuple):
     about: About = About()
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The account and the old session; its scope follows from it."""
-        return account_key(actor.account_id), *both_keys(self.session_id)
+        """The account, the old session and the machine; its scope follows from it."""
+        return account_key(actor.account_id), *both_keys(self.session_id), *_needs_of_machine(actor, self.about)
 
     def decide(self, view: View) -> Reply:
         """As a start's reply. Raises: not_found, forbidden, and what `lifecycle.give_way` raises."""
@@ -416,13 +448,20 @@ class ReportSession(NamedTuple):
             scope = find_scope(view, known.account_id, known.scope)
             changed = lifecycle.end(known, end_reason=self.end_reason, scope=scope, now=view.now)
             require_token(settled, given=self.fencing_token, now=view.now)
-            profile = profile._replace(
+            record(view, changed)
+            profile = find_profile(view, known)._replace(
                 ended_at_ms=view.now.wall_ms, exit_code=self.exit_code, late=changed.is_late, reported_late=True
             )
             view.put(profile)
-            record(view, changed)
             answered = changed.session
         return Reply(session_body(answered, profile, now=view.now))
+
+
+def _needs_of_machine(actor: Actor, about: About) -> list[Need]:
+    """The machine on which a session begins, and its slots."""
+    if about.machine_id is None:
+        return []
+    return [machine_key(actor.account_id, about.machine_id), slots_of(actor.account_id, about.machine_id)]
 
 
 def look_around(view: View, scope: str) -> None:
@@ -509,12 +548,12 @@ def in_the_way(rival: Session, *, now: Moment) -> Refusal:
 
 def give_way(view: View, old: Session, *, successor_id: SessionId, is_forced: bool, reason: str | None) -> None:
     """Leave the old session marked as taken over, and the audit told."""
-    before = find_profile(view, old)
     changed = lifecycle.give_way(old, successor_id=successor_id, is_forced=is_forced, now=view.now)
     if changed.session.status == Status.ENDED:
         # One that failed or was abandoned keeps the reason for that.
         changed = changed._replace(session=changed.session._replace(status_reason=reason))
     record(view, changed)
+    before = find_profile(view, old)
     if before.ended_at_ms is None:
         view.put(before._replace(ended_at_ms=view.now.wall_ms))
     audit(view, AuditAction.SESSION_TAKEN_OVER, target=old.id, reason=reason)

@@ -33,6 +33,8 @@ class AuditAction(StrEnum):
     SESSION_STOP_REQUESTED = "session.stop_requested"
     SESSION_ARCHIVED = "session.archived"
     SESSION_DELETED = "session.deleted"
+    MACHINE_DECLARED = "machine.declared"
+    MACHINE_DELETED = "machine.deleted"
     SESSIONS_CLEANED_UP = "sessions.cleaned_up"
 
 

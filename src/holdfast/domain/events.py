@@ -26,6 +26,21 @@ class EventType(StrEnum):
     STOP_REQUESTED = "session.stop_requested"
     ARCHIVED = "session.archived"
     DELETED = "session.deleted"
+    MACHINE_ONLINE = "machine.online"
+    MACHINE_OFFLINE = "machine.offline"
+    MACHINE_MAINTENANCE = "machine.maintenance"
+    MACHINE_DELETED = "machine.deleted"
+    PROJECT_CREATED = "project.created"
+    PROJECT_CHANGED = "project.changed"
+    TASK_CREATED = "task.created"
+    TASK_CHANGED = "task.changed"
+    TASK_STARTED = "task.started"
+    TASK_COMPLETED = "task.completed"
+    TASK_FAILED = "task.failed"
+    TASK_BLOCKED = "task.blocked"
+    TASK_RELEASED = "task.released"
+    TASK_REQUEUED = "task.requeued"
+    TASK_DELETED = "task.deleted"
 
 
 class Rule(StrEnum):
@@ -42,6 +57,8 @@ class Rule(StrEnum):
     RECOVERED = "recovered"
     RECOVERIES_SPENT = "recoveries_spent"
     RETENTION_PASSED = "retention_passed"
+    SESSION_LET_GO = "session_let_go"
+    NAMED_BY_SESSION = "named_by_session"
 
 
 Data = dict[str, str | int | bool | None]
@@ -63,7 +80,7 @@ class Event(NamedTuple):
     """A happening as it is stored. `number` is assigned as it is saved, without gaps within an account.
 
     recorded_at_ms: when it was committed; its distance from `at_ms` is the delay of the detection.
-    project_id: the session's, kept here since an event outlives its session.
+    session_id: empty where it happened to no session. project_id: kept here since an event outlives its session.
     """
 
     account_id: AccountId
@@ -97,8 +114,8 @@ class EventFilter(NamedTuple):
             return self
         if self.project_id is None:
             return self._replace(project_id=project_id)
-        # Of another project there are none, as of one that nobody has: no event is without a session.
-        return self._replace(session_id="")
+        # Of another project there are none, as of one that nobody has: no event is without a type.
+        return self._replace(type="")
 
     def matches(self, event: Event) -> bool:
         """Whether an event is wanted."""

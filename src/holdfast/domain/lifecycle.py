@@ -254,6 +254,7 @@ def begin(
         checkpoint_count=0,
         taken_over_by=None,
         archived_at_ms=None,
+        task_count=0,
         recoveries_left=None,
     )
 
@@ -502,6 +503,11 @@ def require_deletable(session: Session, *, now: Moment) -> Changed:
     return settled
 
 
+def is_live(session: Session) -> bool:
+    """Whether a settled session is a holder that has not lapsed."""
+    return phase(session) in LIVE
+
+
 def is_finished(session: Session) -> bool:
     """Whether a settled session is over and holds nothing, so that its record is all that is left of it."""
     return phase(session) in TERMINAL and session.held_scope is None
@@ -644,6 +650,7 @@ def _entered(session: Session, to: Phase, *, since_due_ms: int, at_ms: int) -> S
         status_at_ms=session.status_at_ms if to == phase(session) else at_ms,
         status_reason=None,
         wake_pending_at_ms=None,
+        task_count=session.task_count if to in LIVE else 0,
     )
 
 

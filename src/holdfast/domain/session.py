@@ -60,6 +60,7 @@ class Session(NamedTuple):
     taken_over_by: the session that took this one's place, by takeover or by recovery; nothing more is accepted from
     this one then.
     recoveries_left: how often it may still be recovered before a person has to look; None: it begins a chain.
+    task_count: unfinished tasks that it holds; none once it has lapsed or is over.
     """
 
     id: SessionId
@@ -93,6 +94,7 @@ class Session(NamedTuple):
     checkpoint_count: int
     taken_over_by: SessionId | None
     archived_at_ms: int | None
+    task_count: int
     recoveries_left: int | None
 
 

@@ -14,19 +14,22 @@ from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.jobs import job_body
 from holdfast.commands.keys import key_body
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
+from holdfast.commands.machines import machine_body, machine_not_found
 from holdfast.commands.request_log import COUNTS_OF_ACCOUNT, request_body
 from holdfast.commands.retention import KINDS
 from holdfast.commands.rows import Key, Members, SetSpec, Value, profile_key, session_key
+from holdfast.commands.slots import machine_key, slots_of
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import Event, EventCursor, EventFilter, EventType, require_kept
-from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.ids import AccountId, MachineId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
 from holdfast.domain.liveness import Liveness, liveness
+from holdfast.domain.machine import Machine, Slot
 from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.service_time import Moment, moment
 from holdfast.domain.session import Session, SessionProfile, Status, identity
@@ -146,6 +149,49 @@ def checkpoints(store: Reader, actor: Actor, request: ListRequest, *, session_id
     page = store.page(request)
     items = [checkpoint_body(row) for (row,) in page.rows]  # type: ignore[arg-type]
     return Page(items, None if page.is_last else items[-1]["number"], page.total)
+
+
+def machine(store: Reader, actor: Actor, machine_id: MachineId) -> Body:
+    """One machine and its slots. Raises: not_found."""
+    row = store.get(machine_key(actor.account_id, machine_id))
+    if not isinstance(row, Machine):
+        raise machine_not_found()
+    return _machine_body(store, actor, row, now=present(store))
+
+
+def machines(store: Reader, actor: Actor, request: ListRequest, *, only_available: bool = False) -> Page:
+    """A page of machines and their slots, by id.
+
+    only_available: those on which a session can begin. At most a bounded number is examined for a page, so a page may
+    be short although more follow.
+    """
+    now, items, after = present(store), list[Body](), request.after
+    limit = LIST_LIMIT_MAX if only_available else request.limit
+    for _ in range(LIVENESS_SCAN_ROWS_MAX // LIST_LIMIT_MAX):
+        page = store.page(request._replace(after=after, limit=limit))
+        for (row,) in page.rows:
+            assert isinstance(row, Machine)
+            after = row.id
+            body = _machine_body(store, actor, row, now=now)
+            if body["available"] or not only_available:
+                items.append(body)
+            if len(items) == request.limit:
+                is_end = page.is_last and row is page.rows[-1][0]
+                return Page(items, None if is_end else after, None if only_available else page.total)
+        if page.is_last:
+            return Page(items, None, None if only_available else page.total)
+    return Page(items, after, None)
+
+
+def _machine_body(store: Reader, actor: Actor, row: Machine, *, now: Moment) -> Body:
+    slots = [slot for slot in reversed(store.find(slots_of(row.account_id, row.id))) if isinstance(slot, Slot)]
+    hidden: set[str] = set()
+    if actor.project_id is not None:
+        for session_id in [slot.session_id for slot in slots if slot.session_id is not None]:
+            profile = store.get(profile_key(session_id))
+            if not isinstance(profile, SessionProfile) or profile.project_id != actor.project_id:
+                hidden.add(session_id)
+    return machine_body(row, slots, now=now, hidden=hidden)
 
 
 def keys(store: Reader, request: ListRequest) -> Page:
@@ -287,7 +333,7 @@ def event_body(event: Event) -> Body:
         "id": event.id,
         "type": str(event.type),
         "rule": str(event.rule),
-        "session_id": event.session_id,
+        "session_id": event.session_id or None,
         "project_id": event.project_id,
         "at_ms": event.at_ms,
         "recorded_at_ms": event.recorded_at_ms,

@@ -130,6 +130,41 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "slots_hold_live_sessions",
+        "Whoever is in a slot is a live session that says so.",
+        """
+        select slot.machine_id || ' ' || slot.number, slot.account_id
+        from slot
+        left join session on session.id = slot.session_id
+        left join session_profile on session_profile.id = slot.session_id
+        where slot.session_id is not null
+          and (session.id is null or session.status not in ('active', 'paused', 'parked')
+            or session_profile.machine_id is null or session_profile.machine_id <> slot.machine_id
+            or session_profile.slot is null or session_profile.slot <> slot.number)
+        """,
+    ),
+    Invariant(
+        "sessions_have_one_slot",
+        "No session is in two slots.",
+        """
+        select session_id, account_id
+        from slot
+        where session_id is not null
+        group by account_id, session_id
+        having count(*) > 1
+        """,
+    ),
+    Invariant(
+        "slots_have_machines",
+        "A slot belongs to a machine.",
+        """
+        select slot.machine_id || ' ' || slot.number, slot.account_id
+        from slot
+        left join machine on machine.account_id = slot.account_id and machine.id = slot.machine_id
+        where machine.id is null
+        """,
+    ),
+    Invariant(
         "accounts_exist",
         "Sessions and keys belong to an account that is there.",
         """

@@ -63,7 +63,8 @@ class RunOptions:
     """What the user asked for.
 
     agent, scope: None: found out here. take_over_reason: None: nothing is taken over.
-    leaves_background: what the command left running may stay. recovery: the session to go on with, if one is named.
+    leaves_background: what the command left running may stay. slot: of this machine; None: any that is free.
+    is_outside: not in any. recovery: the session to go on with, if one is named.
     before: what the attempt left after which this one begins anew.
     """
 
@@ -76,6 +77,8 @@ class RunOptions:
     pace: Pace
     stop_grace_seconds: float
     leaves_background: bool
+    slot: int | None = None
+    is_outside: bool = False
     recovery: Recovery | None = None
     restart_policy: restart.RestartPolicy | None = None
     before: restart.Restart | None = None
@@ -83,7 +86,7 @@ class RunOptions:
     @property
     def needs_answer(self) -> bool:
         """Whether the command must not run before the server has said yes."""
-        acquires = self.take_over_reason is not None or self.recovery is not None
+        acquires = self.take_over_reason is not None or self.recovery is not None or self.slot is not None
         return self.is_exclusive or self.is_strict or acquires or self.restart_policy is not None
 
 
@@ -232,7 +235,8 @@ def _start_request(options: RunOptions, environ: Mapping[str, str], data_dir: Pa
     return session.start_request(
         scope=scope_here(options.scope, machine_id=machine, environ=environ),
         agent=(options.agent or Path(options.command[0]).name)[: session.NAME_CHARS_MAX],
-        machine_id=machine,
+        machine_id=None if options.is_outside else machine,
+        slot=options.slot,
         pace=options.pace,
         is_strict=options.is_strict,
         is_exclusive=options.is_exclusive,
@@ -303,7 +307,7 @@ def _tell_away(exc: Unreachable, options: RunOptions) -> None:
         raise NotStarted(
             ExitCode.SERVER_AWAY,
             printable(str(exc)),
-            "The command was not run: --exclusive, --strict, --restart and taking over need an answer first.",
+            "The command was not run: --exclusive, --strict, --restart, --slot and taking over need an answer first.",
         ) from exc
     say(f"{printable(str(exc))}; the command runs, and its session is reported when the server is back.")
 
@@ -353,6 +357,7 @@ class _Recorder:
             runner=this_process(),
             report=request.report,
             session_id=begun.id if begun else None,
+            fencing_token=begun.fencing_token if begun else None,
         )
 
     def open(self) -> None:
@@ -368,7 +373,7 @@ class _Recorder:
     def begin(self, begun: Session) -> None:
         """The server has the session now."""
         self.session = begun
-        self._entry = replace(self._entry, session_id=begun.id)
+        self._entry = replace(self._entry, session_id=begun.id, fencing_token=begun.fencing_token)
         self._keep()
 
     def touch(self) -> None:

@@ -93,7 +93,8 @@ def start_request(
     *,
     scope: Json,
     agent: str,
-    machine_id: str,
+    machine_id: str | None,
+    slot: int | None,
     pace: Pace,
     is_strict: bool,
     is_exclusive: bool,
@@ -113,9 +114,12 @@ def start_request(
         "scope": scope,
         "agent": agent,
         "holder_id": f"run-{secrets.token_hex(12)}",
-        "machine_id": machine_id,
         "meta": meta,
     }
+    if machine_id is not None:
+        common["machine_id"] = machine_id
+    if slot is not None:
+        common["slot"] = slot
     policy: dict[str, Json] = {
         "lease_seconds": whole(pace.lease_seconds),
         "heartbeat_interval_seconds": whole(pace.interval_seconds),
@@ -123,7 +127,8 @@ def start_request(
     }
     report = {**common, "started_at": started_at}
     if recovery is not None:
-        body = {name: common[name] for name in ("holder_id", "machine_id", "meta")} | {"policy": policy}
+        kept = ("holder_id", "machine_id", "slot", "meta")
+        body = {name: common[name] for name in kept if name in common} | {"policy": policy}
         if recovery.agent is not None:
             body["agent"] = recovery.agent
         if recovery.reason is not None:

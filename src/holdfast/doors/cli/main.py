@@ -43,6 +43,7 @@ VERBS = {
     "takeover": "sessions:takeover_command",
     "recover": "recover:recover_command",
     "archive": "sessions:archive_command",
+    "machine": "machines:machine_command",
     "jobs": "upkeep:jobs_command",
     "cleanup": "upkeep:cleanup_command",
     "keys": "keys:keys_command",

@@ -38,6 +38,9 @@ by Ctrl-C or SIGTERM, is not brought back.
 What the command leaves running is stopped when it ends, unless --leave-background is given. If `holdfast run` is
 killed, everything is killed at once. Docker containers and what a running daemon starts for the command are out of
 reach.
+
+On a machine with slots (`holdfast machine up --slots 4`) a run takes one while
+it lives, and is refused if none is free.
 """
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -92,6 +95,13 @@ def command_options(command: F) -> F:
 )
 @click.option("--exclusive", "is_exclusive", is_flag=True, help="Run only if nobody else works on the scope.")
 @click.option("--take-over", "take_over_reason", metavar="REASON", help="Take over from the one that fell silent here.")
+@click.option(
+    "--slot",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Run in this slot of the machine. Default: the lowest free one, where the machine has slots.",
+)
+@click.option("--no-slot", "is_outside", is_flag=True, help="Run outside the machine's slots, and take none.")
 @command_options
 @click.option("--url", metavar="URL", help="The server. Default: HOLDFAST_URL, else http://127.0.0.1:8787.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -101,6 +111,8 @@ def run_command(
     scope: str | None,
     is_exclusive: bool,
     take_over_reason: str | None,
+    slot: int | None,
+    is_outside: bool,
     url: str | None,
     command: tuple[str, ...],
     **kept: Any,
@@ -110,6 +122,8 @@ def run_command(
     It is seen while it works, its end is recorded, and whoever comes next can go on from there. Terminal, signals and
     exit code are the command's own.
     """
+    if is_outside and slot is not None:
+        raise click.UsageError("--slot and --no-slot do not go together.")
     run_kept(
         command,
         url=url,
@@ -118,6 +132,8 @@ def run_command(
         is_exclusive=is_exclusive,
         take_over_reason=take_over_reason,
         recovery=None,
+        slot=slot,
+        is_outside=is_outside,
         **kept,
     )
 

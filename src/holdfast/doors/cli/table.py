@@ -42,6 +42,7 @@ Examples:
   holdfast ps --watch
   holdfast ps --status failed --status abandoned
   holdfast ps --all --agent claude --limit 50
+  holdfast ps --machines
   holdfast ps --json | jq -r '.[].id'
 
 \b
@@ -86,6 +87,7 @@ class Selection:
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. Default: {ROWS_DEFAULT}; all with --json."
 )
+@click.option("--machines", "is_machines", is_flag=True, help="List machines, and who is in their slots.")
 @click.option("-w", "--watch", "is_watching", is_flag=True, help="Keep it up to date; q leaves.")
 @url_option
 @json_option
@@ -97,6 +99,7 @@ def ps_command(
     scope: str | None,
     agent: str | None,
     limit: int | None,
+    is_machines: bool,
     is_watching: bool,
     url: str | None,
     is_json: bool,
@@ -108,6 +111,13 @@ def ps_command(
     """
     from holdfast.doors.cli import terminal
 
+    if is_machines:
+        if is_all or statuses or liveness or scope or agent or limit or is_watching:
+            raise click.UsageError("--machines goes with --json and --url alone; for more, use: holdfast machine list")
+        from holdfast.doors.cli.machines import show_machines
+
+        show_machines(connect(url), is_available=False, status=None, is_json=is_json)
+        return
     # The server compares texts as they are stored, percent-encoded; a plain piece of them is in both forms.
     piece = max(re.findall(r"[A-Za-z0-9_-]+", scope or ""), key=len, default=None)
     filters = {"liveness": liveness, "agent": agent, "q": piece}

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from holdfast.client.api import Json
 from holdfast.domain.errors import Action
@@ -23,6 +24,14 @@ class Hint(NamedTuple):
 def _on_session(verb: str, *options: str, remark: str = "") -> Callable[[Way], Hint]:
     def hint(way: Way) -> Hint:
         return Hint(" ".join(["holdfast", verb, shlex.quote(_session_id(way) or "ID"), *options]), remark)
+
+    return hint
+
+
+def _on_machine(verb: str, remark: str) -> Callable[[Way], Hint]:
+    def hint(way: Way) -> Hint:
+        machine_id = unquote(fields.text(way, "path").rpartition("/")[2])
+        return Hint(f"holdfast machine {verb} {shlex.quote(machine_id)}", remark)
 
     return hint
 
@@ -65,6 +74,12 @@ HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.REPEAT_FROM_START: _say("The same again, from the start of the list."),
     Action.CREATE_KEY: lambda _: Hint("holdfast keys create", "with an admin key"),
     Action.READ_ACCOUNTS: lambda _: Hint("holdfast accounts list", "with an admin key"),
+    Action.REGISTER_MACHINE: lambda _: Hint("holdfast machine up --slots 4", "on the machine itself"),
+    Action.READ_MACHINE: _on_machine("show", "who is in its slots"),
+    Action.READ_AVAILABLE_MACHINES: lambda _: Hint("holdfast machine list --available", "where there is room"),
+    Action.BRING_ONLINE: _on_machine("online", "ends its maintenance"),
+    Action.REPEAT_WITH_ANY_SLOT: _say("The same again without --slot."),
+    Action.REPEAT_WITHOUT_MACHINE: _say("The same again with --no-slot."),
     Action.FREE_SPACE: _say("Make room on the server's disk."),
 }
 """For every way out that there is. A test holds it complete."""

@@ -1,6 +1,7 @@
 """Refusals as HTTP: one table from code to status, and the document that says why and what to do next."""
 
 from typing import Any
+from urllib.parse import quote
 
 from holdfast.commands.bodies import Body
 from holdfast.domain.errors import SENTENCES, Action, Code, Refusal, WayOut
@@ -31,6 +32,11 @@ STATUS: dict[Code, int] = {
     Code.SESSION_STOP_REQUESTED: 409,
     Code.SESSION_NOT_TERMINAL: 409,
     Code.SESSION_NOT_ARCHIVED: 409,
+    Code.SLOT_OCCUPIED: 409,
+    Code.SLOT_DISABLED: 409,
+    Code.NO_FREE_SLOT: 409,
+    Code.MACHINE_IN_MAINTENANCE: 409,
+    Code.MACHINE_OCCUPIED: 409,
     Code.CLIENT_SESSION_ID_REUSED: 409,
     Code.FENCING_TOKEN_REQUIRED: 428,
     Code.FENCING_TOKEN_STALE: 409,
@@ -150,7 +156,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
-    **{name: name for name in ("limit", "usage")},
+    **{name: name for name in ("limit", "usage", "machine_id", "slot")},
     "status": "session_status",
 }
 """What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name
@@ -177,10 +183,11 @@ def sentence(refusal: Refusal) -> str:
 def way_out(way: WayOut) -> Body:
     """One way out as a request that can be made, and as a phrase."""
     session = "" if way.session_id is None else f"/v1/sessions/{way.session_id}"
+    target = "" if way.target is None else quote(way.target, safe="")
     body: Body = {"action": way.action.value}
     method, path, fields, phrase = _REQUESTS[way.action]
     if method is not None:
-        body |= {"method": method, "path": path.format(session=session)}
+        body |= {"method": method, "path": path.format(session=session, target=target)}
     if way.identity is not None:
         fields = {**fields, **way.identity._asdict()}
     if way.action == Action.START_TAKING_OVER:
@@ -242,5 +249,16 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.REPEAT_FROM_START: (None, "", {}, "Read from the beginning, without a cursor."),
     Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
     Action.READ_ACCOUNTS: ("GET", "/v1/accounts", {}, "See which accounts there are."),
+    Action.REGISTER_MACHINE: ("POST", "/v1/machines", {"machine_id": "…", "slot_count": 4}, "Register it first."),
+    Action.READ_MACHINE: ("GET", "/v1/machines/{target}", {}, "See the machine's slots, and who is in them."),
+    Action.READ_AVAILABLE_MACHINES: ("GET", "/v1/machines/available", {}, "See which machines have room."),
+    Action.BRING_ONLINE: (
+        "PATCH",
+        "/v1/machines/{target}",
+        {"status": "online"},
+        "End its maintenance, then repeat.",
+    ),
+    Action.REPEAT_WITH_ANY_SLOT: (None, "", {}, "Repeat the request without `slot`: the lowest free one is taken."),
+    Action.REPEAT_WITHOUT_MACHINE: (None, "", {}, "Repeat the request without `machine_id` and `slot`."),
     Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
 }

@@ -18,12 +18,14 @@ from holdfast.domain.audit import AuditAction, FlawKind
 from holdfast.domain.errors import Action, Code
 from holdfast.domain.events import EventType, Rule
 from holdfast.domain.liveness import Liveness
+from holdfast.domain.machine import MachineStatus, SlotStatus
 from holdfast.domain.policy import OnLapse
 from holdfast.domain.recovery import Step
 from holdfast.domain.session import EndReason, FailedBy, Status
 
 SessionId = Annotated[str, Meta(examples=["sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"])]
 AccountId = Annotated[str, Meta(examples=["default"])]
+MachineId = Annotated[str, Meta(examples=["mach_5f3c0f6f9f1f4a5c8d0e1b2a3c4d5e6f"])]
 KeyId = Annotated[str, Meta(examples=["key_01KF5V3Z5RH1J3K5M7N9P0QRST"])]
 Token = Annotated[int, Meta(description="Send it with every write; it is told this once.", examples=[7])]
 Seconds = Annotated[float, Meta(examples=[60])]
@@ -323,12 +325,12 @@ class Happening(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """One change of a session's state."""
+    """One change of the state of a session or a machine."""
 
     id: Annotated[str, Meta(examples=["evt_01KF5V3Z5RXYZ0123456789ABC"])]
     type: Annotated[EventType, Meta(examples=["session.started"])]
     rule: Annotated[Rule, Meta(examples=["requested"])]
-    session_id: SessionId
+    session_id: Annotated[SessionId | None, Meta(description="Null where it is not about a session.")]
     project_id: str | None
     at: Annotated[At, Meta(description="When it took effect.")]
     recorded_at: At
@@ -375,6 +377,67 @@ class CheckpointList(msgspec.Struct):
     items: list[Checkpoint]
     next_cursor: NextCursor | None
     total: Total | UnsetType = UNSET
+
+
+class Slot(msgspec.Struct, kw_only=True):
+    """A place on a machine in which one session at a time runs."""
+
+    number: Annotated[int, Meta(ge=0, examples=[1])]
+    label: str | None
+    container_id: str | None
+    cpu: Annotated[float | None, Meta(description="Processors; 0.5 is half of one.", examples=[2])]
+    memory_mb: Annotated[int | None, Meta(examples=[4096])]
+    status: Annotated[SlotStatus, Meta(examples=["free"])]
+    session_id: Annotated[str | None, Meta(description="Who is in it.")]
+    since: Annotated[At, Meta(description="Since when it is taken, free or disabled.")]
+
+
+class MachineBeat(msgspec.Struct, kw_only=True):
+    """A machine was heard."""
+
+    id: MachineId
+    status: Annotated[MachineStatus, Meta(examples=["online"])]
+    last_heartbeat_at: At
+    next_heartbeat_at: Soon
+    heartbeat_interval_seconds: Interval
+    lease_expires_at: Soon
+
+
+class Machine(MachineBeat, kw_only=True):
+    """A machine and its slots."""
+
+    hostname: Annotated[str | None, Meta(examples=["build-7"])]
+    boot_id: str | None
+    status_changed_at: At
+    available: Annotated[bool, Meta(description="It is online and has a free slot, or has no slots at all.")]
+    capacity: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")]
+    slot_count: Count
+    slots_free: Count
+    slots: list[Slot]
+    lease_seconds: Seconds
+    registered_at: At
+
+
+class MachineList(msgspec.Struct):
+    """A page of machines, by id."""
+
+    items: list[Machine]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class DeletedMachineRows(msgspec.Struct):
+    """How much was deleted, by kind."""
+
+    machines: Count
+    slots: Count
+
+
+class DeletedMachine(msgspec.Struct):
+    """A machine that is forgotten, and what went with it."""
+
+    id: MachineId
+    deleted: DeletedMachineRows
 
 
 class Key(msgspec.Struct, kw_only=True):
@@ -691,6 +754,8 @@ class Problem(msgspec.Struct, kw_only=True):
     end_reason: str | UnsetType = UNSET
     lease_expires_at: At | UnsetType = UNSET
     revision: int | UnsetType = UNSET
+    machine_id: str | UnsetType = UNSET
+    slot: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     usage: int | UnsetType = UNSET
 
@@ -731,6 +796,10 @@ _STARTING = (
     Code.SCOPE_LAPSED,
     Code.SCOPE_CROWDED,
     Code.QUOTA_EXCEEDED,
+    Code.SLOT_OCCUPIED,
+    Code.SLOT_DISABLED,
+    Code.NO_FREE_SLOT,
+    Code.MACHINE_IN_MAINTENANCE,
     *_OVER,
 )
 
@@ -820,6 +889,22 @@ DESCRIBED: Mapping[str, Described] = {
         (),
         {"heartbeats": [{"session_id": "sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD", "fencing_token": 1}]},
     ),
+    "POST /v1/machines": Described(
+        "register_machine",
+        {200: Machine, 201: Machine},
+        (),
+        {"machine_id": "build-7", "hostname": "build-7.example.com", "slot_count": 4, "capacity": {"cpu": 16}},
+    ),
+    "GET /v1/machines": Described("list_machines", {200: MachineList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/machines/available": Described("list_available_machines", {200: MachineList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/machines/{id}": Described("read_machine", {200: Machine}, (Code.NOT_FOUND,)),
+    "PATCH /v1/machines/{id}": Described(
+        "patch_machine", {200: Machine}, (Code.NOT_FOUND,), {"status": "maintenance", "reason": "new disks"}
+    ),
+    "DELETE /v1/machines/{id}": Described(
+        "delete_machine", {200: DeletedMachine}, (Code.NOT_FOUND, Code.MACHINE_OCCUPIED)
+    ),
+    "POST /v1/machines/{id}/heartbeat": Described("machine_heartbeat", {200: MachineBeat}, (Code.NOT_FOUND,), {}),
     "GET /v1/fence": Described("check_fence", {200: Fence}, (Code.FENCING_TOKEN_STALE,)),
     "GET /v1/sessions": Described("list_sessions", {200: SessionList}, (Code.CURSOR_INVALID,)),
     "GET /v1/sessions/{id}": Described("read_session", {200: Session}, (Code.NOT_FOUND,)),
