@@ -21,7 +21,8 @@ from holdfast.commands.holding import (
     seen,
 )
 from holdfast.commands.machines import leave_slot, take_slot
-from holdfast.commands.releasing import require_held
+from holdfast.commands.projects import ensure_project
+from holdfast.commands.releasing import project_key, require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.slots import machine_key, slots_of
 from holdfast.commands.view import Reply, View
@@ -93,6 +94,9 @@ class StartSession(NamedTuple):
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The account, the scope's guard and its holders, and the session that the client's own id names."""
         needs: list[Need] = [account_key(actor.account_id)]
+        project_id = self.about.parts.project_id or actor.project_id
+        if project_id is not None:
+            needs.append(project_key(actor.account_id, project_id))
         if self.client_session_id is not None:
             needs.append(client_session_key(actor.account_id, self.client_session_id))
         if self.scope is not None:
@@ -244,6 +248,7 @@ class StartSession(NamedTuple):
         view.put(scope)
         view.put(self._moved(view, own, before, profile))
         record(view, changed)
+        ensure_project(view, profile.project_id)
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
@@ -345,6 +350,7 @@ def begin(
     data |= {"took_over_from": profile.took_over_from, "recovered_from": profile.recovered_from}
     happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
     view.emit((happening,), session_id=profile.id, account_id=account_id, project_id=profile.project_id)
+    ensure_project(view, profile.project_id)
     return session
 
 
@@ -436,6 +442,7 @@ class ReportSession(NamedTuple):
         data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
         ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
         view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
+        ensure_project(view, profile.project_id)
         return Reply(session_body(session, profile, now=view.now), created=True)
 
     def _known(self, view: View, known: Session) -> Reply:

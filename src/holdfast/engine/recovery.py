@@ -5,6 +5,7 @@ from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.rows import Key, Members, scope_key, session_key
 from holdfast.commands.starts import held_elsewhere, in_the_way
+from holdfast.commands.tasks import TASKS_GIVEN, task_body
 from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Refusal
@@ -14,6 +15,7 @@ from holdfast.domain.recovery import advise
 from holdfast.domain.scope import Scope, unused
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import Session, SessionProfile, Status
+from holdfast.domain.task import Task, TaskStatus
 from holdfast.engine.queries import SESSION_LIST, Page, find_session, is_seen, present
 from holdfast.store.port import Reader
 
@@ -59,6 +61,7 @@ def recovery(store: Reader, actor: Actor, session_id: SessionId, *, attempts_max
     session = settle(row, now=now).session
     blocked = _blocked(store, actor, session, now=now)
     checkpoint = _last_checkpoint(store, row, profile)
+    tasks = _Tasks(store, actor, row, profile)
     return {
         "session": session_body(session, profile, now=now),
         "recoverable": blocked is None,
@@ -68,9 +71,9 @@ def recovery(store: Reader, actor: Actor, session_id: SessionId, *, attempts_max
         "last_checkpoint": None if checkpoint is None else checkpoint_body(checkpoint),
         "last_handoff": None,
         "conversation_id": None,
-        "current_task": None,
-        "current_task_id": profile.current_task_id,
-        "last_completed_task": None,
+        "current_task": None if tasks.current is None else task_body(tasks.current),
+        "current_task_id": profile.current_task_id if tasks.current is None else tasks.current.id,
+        "last_completed_task": None if tasks.last_completed is None else task_body(tasks.last_completed),
         "branch": profile.branch or (checkpoint and checkpoint.branch),
         "commit_sha": profile.commit_sha or (checkpoint and checkpoint.commit_sha),
         "machine_id": profile.machine_id,
@@ -78,11 +81,32 @@ def recovery(store: Reader, actor: Actor, session_id: SessionId, *, attempts_max
         "analysis": {
             "silent_ms": max(0, now.wall_ms - session.last_heartbeat_at_ms),
             "status_for_ms": max(0, now.wall_ms - session.status_at_ms),
-            "stuck_tasks": [],
+            "stuck_tasks": [task_body(each) for each in tasks.stuck],
             "recommended": advise(session, blocked)._asdict(),
         },
         "now_at_ms": now.wall_ms,
     }
+
+
+class _Tasks:
+    """The tasks of a session: the one it worked on, the last one it completed, and those that it left unfinished.
+
+    stuck: begun and not finished by it, nor given to anybody since; those that failed are among them.
+    """
+
+    def __init__(self, store: Reader, actor: Actor, session: Session, profile: SessionProfile) -> None:
+        found = [each for each in store.find(Members(TASKS_GIVEN, (session.id,))) if isinstance(each, Task)]
+        given = [each for each in found if actor.project_id in (None, each.project_id)]
+        unfinished = [each for each in given if each.attempts and each.status != TaskStatus.COMPLETED]
+        named = [each for each in given if each.id == profile.current_task_id]
+        completed = [each for each in given if each.status == TaskStatus.COMPLETED]
+        self.current = next(iter(named), None) or max(unfinished, key=_started, default=None)
+        self.last_completed = max(completed, key=lambda each: (each.finished_at_ms or 0, each.id), default=None)
+        self.stuck = unfinished
+
+
+def _started(row: Task) -> tuple[int, str]:
+    return row.started_at_ms or 0, row.id
 
 
 def _prospects(store: Reader, actor: Actor, session: Session, *, now: Moment) -> Body:

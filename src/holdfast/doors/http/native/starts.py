@@ -208,6 +208,7 @@ async def recover(call: Call) -> Answer:
                 policy=_policy(body.policy),
                 about=_about(body, ScopeParts()),
                 resume_from_task_id=body.resume_from_task_id,
+                retry_failed_tasks=body.retry_failed_tasks,
             )
         )
     )
