@@ -309,3 +309,136 @@ def test_a_recovered_session_is_cleaned_up_like_any_other_that_ended(account: Ac
     counted = account.call("POST", "/v1/cleanup", body, by="operator").json
     done = account.call("POST", "/v1/cleanup", body | {"dry_run": False}, by="operator").json
     assert counted["deleted"] == done["deleted"] == {"sessions": 2, "checkpoints": 0}
+
+
+def task(account: Account, name: str, **fields: Any) -> Json:
+    """A task of the project that these tests work on."""
+    response = account.call("POST", "/v1/tasks", {"project_id": "p", "name": name} | fields)
+    assert response.status == 201, response
+    made: Json = response.json
+    return made
+
+
+def tell_task(account: Account, verb: str, task_id: str, session: Json, **fields: Any) -> Json:
+    """What is answered to a session that says something of a task."""
+    body = {"session_id": session["id"], "fencing_token": session["fencing_token"]} | fields
+    response = account.call("POST", f"/v1/tasks/{task_id}/{verb}", body)
+    assert response.status == 200, response
+    told: Json = response.json
+    return told
+
+
+def test_the_tasks_of_the_old_session_wait_again_and_failed_ones_too_if_wanted(account: Account) -> None:
+    for is_retried in (True, False):
+        project_id = f"p-{is_retried}"
+        old = account.start(scope=project_id, project_id=project_id, policy=REVIVABLE)
+        done, failed, open_ = (task(account, name, project_id=project_id) for name in ("done", "failed", "open"))
+        for each in (done, failed, open_):
+            tell_task(account, "start", each["id"], old)
+        tell_task(account, "complete", done["id"], old)
+        tell_task(account, "fail", failed["id"], old, error_message="no")
+        account.server.serve(LEASE_MS)
+        known = account.get(f"/v1/sessions/{old['id']}/recovery")
+        new = recover(account, old, retry_failed_tasks=is_retried)
+        waiting = {open_["id"], *([failed["id"]] if is_retried else [])}
+        assert set(new["requeued_task_ids"]) == waiting
+        statuses = {each["id"]: account.get(f"/v1/tasks/{each['id']}")["status"] for each in (done, failed, open_)}
+        assert statuses == {
+            done["id"]: "completed", failed["id"]: "pending" if is_retried else "failed", open_["id"]: "pending",
+        }  # fmt: skip
+        assert known["last_completed_task"]["id"] == done["id"]
+        assert known["current_task"]["id"] == open_["id"]
+        assert {each["id"] for each in known["analysis"]["stuck_tasks"]} == {failed["id"], open_["id"]}
+        for _ in waiting:
+            assert account.call("POST", "/v1/tasks/claim", claim(new)).json["id"] in waiting
+        assert account.call("POST", "/v1/tasks/claim", claim(new)).status == 204
+
+
+def claim(session: Json) -> Json:
+    return {"session_id": session["id"], "fencing_token": session["fencing_token"]}
+
+
+def test_a_live_session_that_is_recovered_by_force_gives_its_tasks_back(account: Account) -> None:
+    old = account.start(scope="repo=a", project_id="p", policy=REVIVABLE, exclusive=True)
+    open_ = task(account, "open")
+    tell_task(account, "start", open_["id"], old)
+    path = f"/v1/sessions/{old['id']}/recover"
+    assert account.call("POST", path, {}).told == (409, "lease_held")
+    forced = account.call("POST", path, FORCING, by="operator").json
+    assert forced["requeued_task_ids"] == [open_["id"]]
+    assert account.get(f"/v1/tasks/{open_['id']}")["status"] == "pending"
+    types = [each["type"] for each in account.events(session_id=old["id"])]
+    assert types.count("task.requeued") == 1
+    assert account.say("heartbeat", old).told == (409, "session_recovered")
+
+
+def test_the_task_to_resume_from_is_kept_for_the_new_session(account: Account) -> None:
+    old = account.start(scope="repo=a", project_id="p", policy=REVIVABLE)
+    first, second = task(account, "first"), task(account, "second")
+    tell_task(account, "start", second["id"], old)
+    account.server.serve(LEASE_MS)
+    new = recover(account, old, resume_from_task_id=second["id"])
+    other = account.start(scope="repo=b", project_id="p", policy=REVIVABLE)
+    assert new["current_task_id"] == second["id"]
+    assert account.call("POST", "/v1/tasks/claim", claim(other)).json["id"] == first["id"]
+    assert account.call("POST", "/v1/tasks/claim", claim(other)).status == 204
+    assert account.call("POST", "/v1/tasks/claim", claim(new)).json["id"] == second["id"]
+
+
+def test_a_task_that_cannot_be_resumed_from_keeps_all_as_it_is(account: Account) -> None:
+    old = account.start(scope="repo=a", project_id="p", policy=REVIVABLE)
+    done = task(account, "done")
+    tell_task(account, "start", done["id"], old)
+    tell_task(account, "complete", done["id"], old)
+    account.server.serve(LEASE_MS)
+    path = f"/v1/sessions/{old['id']}/recover"
+    before = account.session(old["id"])
+    assert account.call("POST", path, {"resume_from_task_id": "task_unknown"}).told == (404, "not_found")
+    refused = account.call("POST", path, {"resume_from_task_id": done["id"]})
+    assert refused.told == (409, "task_transition_not_allowed")
+    assert account.session(old["id"]) == before
+
+
+def machine(account: Account, machine_id: str, slots: int) -> None:
+    """A machine with slots."""
+    response = account.call("POST", "/v1/machines", {"machine_id": machine_id, "slot_count": slots}, by="operator")
+    assert response.status == 201, response
+
+
+def slots(account: Account, machine_id: str) -> dict[int, str | None]:
+    """Who is in the slots of a machine."""
+    return {each["number"]: each["session_id"] for each in account.get(f"/v1/machines/{machine_id}")["slots"]}
+
+
+def test_the_slot_is_freed_and_taken_by_the_new_session(account: Account) -> None:
+    machine(account, "m1", 2)
+    first, second = sorted(slots(account, "m1"))
+    old = dead(account, machine_id="m1", slot=second)
+    account.server.sweep()
+    assert slots(account, "m1") == {first: None, second: None}
+    new = recover(account, old)
+    assert (new["machine_id"], new["slot"]) == ("m1", second)
+    assert slots(account, "m1") == {first: None, second: new["id"]}
+    live = account.call("POST", f"/v1/sessions/{new['id']}/recover", FORCING | {"slot": first}, by="operator").json
+    assert slots(account, "m1") == {first: live["id"], second: None}
+
+
+def test_work_moves_to_the_machine_that_is_asked_for(account: Account) -> None:
+    machine(account, "m1", 1)
+    machine(account, "m2", 1)
+    old = dead(account, machine_id="m1")
+    new = recover(account, old, machine_id="m2")
+    assert list(slots(account, "m1").values()) == [None]
+    assert list(slots(account, "m2").values()) == [new["id"]]
+
+
+def test_work_goes_on_without_its_old_place_but_not_without_one_that_is_asked_for(account: Account) -> None:
+    machine(account, "m1", 1)
+    old = dead(account, machine_id="m1")
+    other = account.start(scope="repo=b", machine_id="m1", policy="crane")
+    path = f"/v1/sessions/{old['id']}/recover"
+    assert account.call("POST", path, {"machine_id": "m1"}).told == (409, "no_free_slot")
+    assert account.session(old["id"])["status"] == "stalled" or account.session(old["id"])["liveness"] == "lapsed"
+    new = recover(account, old)
+    assert (new["machine_id"], new["slot"]) == (None, None)
+    assert list(slots(account, "m1").values()) == [other["id"]]

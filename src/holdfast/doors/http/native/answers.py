@@ -969,7 +969,13 @@ DESCRIBED: Mapping[str, Described] = {
     "POST /v1/sessions/{id}/recover": Described(
         "recover_session",
         {200: RecoveredSession, 201: RecoveredSession},
-        (*_STARTING, Code.SESSION_QUARANTINED, Code.SESSION_STOP_REQUESTED),
+        (
+            *_STARTING,
+            Code.SESSION_QUARANTINED,
+            Code.SESSION_STOP_REQUESTED,
+            Code.TASK_HELD,
+            Code.TASK_TRANSITION_NOT_ALLOWED,
+        ),
         {"holder_id": "worker-2"},
     ),
     "POST /v1/sessions/{id}/heartbeat": Described(
