@@ -16,7 +16,7 @@ class Operator(StrEnum):
     CONTAINS = "contains"
     PRESENT = "is not null"
     ABSENT = "is null"
-    AMONG = "in"
+    ONE_OF = "in"
 
 
 class Filter(NamedTuple):

@@ -138,7 +138,7 @@ def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
             if each.operator in (Operator.PRESENT, Operator.ABSENT):
                 alternatives.append(f"{column} {each.operator.value}")
                 continue
-            if each.operator == Operator.AMONG:
+            if each.operator == Operator.ONE_OF:
                 words = ", ".join(f"'{word}'" for word in each.among)
                 alternatives.append(f"{column} in ({words})")
                 continue
