@@ -139,6 +139,7 @@ class Settings:
     request_log_retention_days: int
     session_archive_days: int
     session_delete_days: int
+    task_retention_days: int
     machine_retention_days: int
     recovery_attempts_max: int
     otel_endpoint: str | None
@@ -642,6 +643,7 @@ SETTINGS = (
     Setting("request_log_retention_days", "days until requests are deleted; 0 keeps them", _read_days, default=7),
     Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
     Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
+    Setting("task_retention_days", "days until finished tasks are deleted; 0 keeps them", _read_days, default=90),
     Setting("machine_retention_days", "days until silent machines are forgotten; 0: never", _read_days, default=90),
     Setting(
         "recovery_attempts_max",
