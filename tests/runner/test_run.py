@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.client.spool import RUNNER_GONE
 from holdfast.runner import run as runs
 from holdfast.runner.exits import CommandEnd, ExitCode
 from holdfast.runner.schedule import Pace
@@ -656,19 +655,17 @@ def test_a_runner_that_was_killed_without_the_server_is_reported_as_crashed(worl
     assert world.spooled == []
 
 
-def test_a_killed_run_is_told_by_the_next_one_that_starts_here(world: World) -> None:
+def test_a_killed_run_that_the_server_knows_is_left_to_the_server(world: World) -> None:
     with running(["--", "sleep", "1000"], world.environ, cwd=world.directory) as runner:
         eventually(lambda: len(world.spooled) == 1 and bool(children_of(runner.pid)))
         runner.kill()
         runner.communicate(timeout=WAIT_SECONDS_MAX)
 
     with running(["--", "cat"], world.environ, cwd=world.directory) as runner:
-        eventually(lambda: len(world.spooled) == 1 and runner.poll() is None and len(world.server.sessions) == 2)
+        eventually(lambda: len(world.spooled) == 2 and runner.poll() is None and len(world.server.sessions) == 2)
         runner.communicate("", timeout=WAIT_SECONDS_MAX)
     assert world.server.reports == {}
-    assert world.server.sessions["sess_1"]["status"] == "failed"
-    (told,) = world.server.asked_for("/sess_1/fail")
-    assert (told.body["reason"], told.body["fencing_token"]) == (RUNNER_GONE, 1)
+    assert world.server.sessions["sess_1"]["status"] == "active"
 
 
 def test_a_run_asks_for_the_slot_that_was_named_or_for_none(world: World) -> None:

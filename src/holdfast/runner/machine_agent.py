@@ -246,7 +246,7 @@ class MachineAgent:
 
         def deliver() -> None:
             try:
-                delivered = self._spool.deliver(self._api).delivered
+                delivered = self._spool.deliver(self._api, tells_of_gone=True).delivered
             except OSError as exc:
                 say(f"WARNING: cannot read the spool: {exc}")
                 delivered = 0
