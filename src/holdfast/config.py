@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from holdfast.client.directories import data_directory
 from holdfast.domain.keys import CONFIGURED_KEY_CHARS_MIN
+from holdfast.domain.limits import RECOVERY_ATTEMPTS_MAX
 
 PREFIX = "HOLDFAST_"
 """Before the name of a setting in the environment."""
@@ -138,7 +139,9 @@ class Settings:
     request_log_retention_days: int
     session_archive_days: int
     session_delete_days: int
+    task_retention_days: int
     machine_retention_days: int
+    recovery_attempts_max: int
     otel_endpoint: str | None
 
 
@@ -454,6 +457,10 @@ def _read_count(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=COUNT_MAX)
 
 
+def _read_attempts(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=1, highest=COUNT_MAX)
+
+
 def _read_rate(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=RATE_MAX)
 
@@ -636,7 +643,14 @@ SETTINGS = (
     Setting("request_log_retention_days", "days until requests are deleted; 0 keeps them", _read_days, default=7),
     Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
     Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
+    Setting("task_retention_days", "days until finished tasks are deleted; 0 keeps them", _read_days, default=90),
     Setting("machine_retention_days", "days until silent machines are forgotten; 0: never", _read_days, default=90),
+    Setting(
+        "recovery_attempts_max",
+        "recoveries of the same work until a person has to look",
+        _read_attempts,
+        default=RECOVERY_ATTEMPTS_MAX,
+    ),
     Setting(
         "otel_endpoint",
         "where traces are sent by OTLP; default: OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -30,6 +30,7 @@ from holdfast.commands.command import Command, Envelope
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey, RevokeKey
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
+from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.rows import TABLES
 from holdfast.commands.starts import ReportSession, StartSession, TakeOver, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
@@ -52,7 +53,7 @@ from holdfast.domain.limits import ABANDON_AFTER_MS, DAY_MS, MINUTE_MS, SECOND_M
 from holdfast.domain.policy import PolicyRequest
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import TICK_MS
-from holdfast.domain.session import EndReason, Session
+from holdfast.domain.session import EndReason, Session, SessionProfile
 from holdfast.engine.batch import Outcome
 from holdfast.testing.caller import SWEEPER, Caller
 from holdfast.testing.clock import START_AT_MS
@@ -186,11 +187,11 @@ class Machine(RuleBasedStateMachine):
         body = reply.body
         if isinstance(command, CreateKey):
             self.api_keys.append(body["id"])
-        if not isinstance(command, StartSession | TakeOverSession | ReportSession):
+        if not isinstance(command, StartSession | TakeOverSession | RecoverSession | ReportSession):
             return
         older = [known for known in self.known if known.id == body["id"]]
         tokens = older[0].tokens if older else ()
-        if body.get("fencing_token") is not None and not reply.is_replay:
+        if body.get("fencing_token") not in (None, *tokens) and not reply.is_replay:
             tokens = (*tokens, body["fencing_token"])
         self.known = [known for known in self.known if known.id != body["id"]]
         self.known.append(Known(by.account_id, body["id"], tokens))
@@ -248,6 +249,23 @@ class Machine(RuleBasedStateMachine):
         known = self.pick(index)
         command = TakeOverSession(known.id, None, holder_id, reason, force=force)
         self.tell((command, self.by(known.account_id, key_scope), key))
+
+    @precondition(lambda self: self.known)
+    @rule(index=indexes, key_scope=key_scopes, holder_id=holders, reason=texts, force=flags, key=keys)
+    def recover(
+        self, *, index: int, key_scope: KeyScope, holder_id: str, reason: str | None, force: bool, key: str | None
+    ) -> None:
+        known = self.pick(index)
+        command = RecoverSession(known.id, holder_id, 2, force=force, reason=reason)
+        self.tell((command, self.by(known.account_id, key_scope), key))
+
+    @precondition(lambda self: self.known)
+    @rule(index=indexes, racers=st.lists(holders, min_size=2, max_size=4))
+    def recover_by_several_at_once(self, *, index: int, racers: list[str]) -> None:
+        known = self.pick(index)
+        by = self.by(known.account_id, KeyScope.AGENT)
+        outcomes = self.tell(*[(RecoverSession(known.id, holder_id, 2), by, None) for holder_id in racers])
+        assert len({each.body["id"] for each in outcomes if isinstance(each, Reply)}) <= 1
 
     # Going on.
 
@@ -366,6 +384,7 @@ class Machine(RuleBasedStateMachine):
         self.nobody_is_beside_a_live_exclusive_holder()
         self.a_session_that_was_taken_over_stays_as_it_is()
         self.the_next_check_is_never_later_than_the_deadline()
+        self.work_is_recovered_by_one_session_and_not_too_often()
 
     @property
     def model(self) -> World:
@@ -402,6 +421,16 @@ class Machine(RuleBasedStateMachine):
             if after is not None:
                 assert after == before._replace(archived_at_ms=after.archived_at_ms, revision=after.revision)
         self.taken_over |= {session_id: row for session_id, row in now.items() if row.taken_over_by is not None}
+
+    def work_is_recovered_by_one_session_and_not_too_often(self) -> None:
+        """Work is recovered by one session, and not too often."""
+        sessions = {row.id: row for row in rows_of(self.model.store, Session)}
+        recovered = [row for row in rows_of(self.model.store, SessionProfile) if row.recovered_from is not None]
+        assert len({row.recovered_from for row in recovered}) == len(recovered)
+        for row in recovered:
+            old = sessions.get(row.recovered_from or row.id)
+            assert sessions[row.id].recoveries_left in (0, 1)
+            assert old is None or (old.taken_over_by, old.end_reason) == (row.id, EndReason.RECOVERED)
 
     def the_next_check_is_never_later_than_the_deadline(self) -> None:
         """The next check is never later than the deadline."""
@@ -451,6 +480,7 @@ VERBS: Final[dict[str, Verb]] = {
     "archive": lambda data, known, token: ArchiveSession(known.id, token),
     "delete": lambda data, known, token: DeleteSession(known.id, token),
     "take over": lambda data, known, token: TakeOverSession(known.id, "codex", data.draw(holders), data.draw(reasons)),
+    "recover": lambda data, known, token: RecoverSession(known.id, data.draw(holders), 2),
     "beat": lambda data, known, token: Heartbeat(known.id, token, data.draw(texts)),
 }
 

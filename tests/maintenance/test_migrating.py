@@ -1,5 +1,6 @@
 """Migrations: all or nothing, on a copied file; older and newer schemas named; one node makes an empty database."""
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +24,10 @@ from holdfast.testing.caller import Caller
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.factories import start
 from tests.maintenance.conftest import MakeUrl, filled, held, open_store, path_of, silent
+from tests.store import released_schemas
+from tests.support.command_line import environment, run
 from tests.support.kills import kills_in
+from tests.support.server import PROGRAM, eventually
 
 NOW = len(migrations("sqlite"))
 LATER = migrations("sqlite")[-1].version + 1
@@ -161,6 +165,36 @@ def test_a_migration_that_is_killed_anywhere_leaves_the_next_start_whole(
             assert held(f"sqlite:///{copied}") == before
     print(f"a migration was killed at {len(kills.images)} moments, {old} of them before it took effect")
     assert 0 < old < len(kills.images)
+
+
+@pytest.mark.parametrize("table", ["event", "idempotency"])
+def test_a_migration_of_postgres_that_is_killed_is_undone_and_done_by_the_next(
+    table: str, postgres_url: str, tmp_path: Path
+) -> None:
+    """Somebody else's lock on a table holds it up in the middle, where it is killed."""
+    released_schemas.make(postgres_url, schema=1)
+    command = [*PROGRAM, "migrate", "--database", postgres_url]
+    with psycopg.connect(postgres_url) as holding, psycopg.connect(postgres_url, autocommit=True) as watching:
+        holding.execute(f"lock table {table} in exclusive mode".encode())
+        with subprocess.Popen(command, env=environment(tmp_path), stdin=subprocess.DEVNULL) as killed:
+            try:
+                eventually(lambda: _waits_for(watching, table))
+            finally:
+                killed.kill()
+        # The database notices that its client is gone once it has something to say to it.
+        holding.rollback()
+        assert watching.execute("select count(*) from schema_migration").fetchall() == [(1,)]
+    done = run(tmp_path, "migrate", "--database", postgres_url, "--json")
+    assert done.code == 0, done.complained
+    assert len(done.document["migrations"]) == NOW - 1
+    assert held(postgres_url)["session"] != []
+
+
+def _waits_for(connection: psycopg.Connection, table: str) -> bool:
+    """Whether somebody waits for a lock on a table."""
+    query = "select count(*) from pg_locks where not granted and relation = %s::regclass"
+    (count,) = connection.execute(query, (table,)).fetchone() or (0,)
+    return bool(count)
 
 
 def test_a_backup_of_the_older_schema_is_restored_by_the_later_release(

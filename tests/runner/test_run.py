@@ -518,7 +518,9 @@ def test_a_command_that_needs_an_answer_waits_for_one_and_does_not_run_without(
     assert runs.run(options, environ=world.environ, name_ways_out=lambda _: []) == CommandEnd(
         ExitCode.SERVER_AWAY, None
     )
-    assert capfd.readouterr().err.endswith("--exclusive, --take-over, --strict and --slot need an answer first.\n")
+    assert capfd.readouterr().err.endswith(
+        "--exclusive, --strict, --restart, --slot and taking over need an answer first.\n"
+    )
     assert reply is None or len(world.server.asked) > 1
     assert not (world.directory / "ran").exists()
 

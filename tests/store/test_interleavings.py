@@ -16,6 +16,7 @@ import pytest
 from holdfast.commands.command import Command
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
+from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.starts import StartSession, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, StopSession
@@ -221,6 +222,30 @@ def test_of_many_takeovers_one_wins(nodes: Nodes) -> None:
         assert session_of(nodes.store, old["id"]).taken_over_by == winner
         assert told(nodes.store, old["id"]) == ["started", "stalled", "taken_over"]
         assert body_of(nodes.callers[0].do(Heartbeat(winner, 2)))["status"] == "active"
+
+
+def test_of_many_recoveries_one_begins_a_session_and_its_holder_gets_it_each_time(nodes: Nodes) -> None:
+    for number in range(ROUNDS):
+        old = nodes.accepted(start(f"repo={number}", exclusive=bool(number % 2)))
+        nodes.callers[0].serve(LEASE_MS)
+        racers = [RecoverSession(old["id"], f"holder-{node % 2}", 3) for node in range(NODES)]
+        outcomes = nodes.together(*racers)
+        assert codes(outcomes) == ["ok"] * 2 + ["session_recovered"] * 2
+        replies = [outcome for outcome in outcomes if isinstance(outcome, Reply)]
+        assert sorted(reply.created for reply in replies) == [False, True]
+        assert {(reply.body["id"], reply.body["fencing_token"]) for reply in replies} == {(replies[0].body["id"], 2)}
+        assert session_of(nodes.store, old["id"]).taken_over_by == replies[0].body["id"]
+        assert told(nodes.store, old["id"]) == ["started", "stalled", "recovered"]
+    assert len(rows_of(nodes.store, Session)) == 2 * ROUNDS
+
+
+def test_a_beat_that_came_first_is_seen_by_the_recovery_that_waited_for_it(nodes: Nodes) -> None:
+    body = nodes.accepted(start(exclusive=True))
+    nodes.callers[0].serve(LEASE_MS)
+    recovery = RecoverSession(body["id"], "holder-2", 3)
+    beat, recovered = nodes.one_after_the_other(Heartbeat(body["id"], body["fencing_token"]), recovery)
+    assert body_of(beat)["reactivated"]
+    assert codes([recovered]) == ["lease_held"]
 
 
 def test_sharers_that_make_a_scope_at_once_get_a_token_each(nodes: Nodes) -> None:

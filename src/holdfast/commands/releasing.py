@@ -19,7 +19,14 @@ from holdfast.domain.session import Session, SessionProfile
 from holdfast.domain.task import Task, requeued
 
 LETS_GO: Final = frozenset(
-    {EventType.STALLED, EventType.FAILED, EventType.ABANDONED, EventType.TAKEN_OVER, EventType.ENDED}
+    {
+        EventType.STALLED,
+        EventType.FAILED,
+        EventType.ABANDONED,
+        EventType.TAKEN_OVER,
+        EventType.RECOVERED,
+        EventType.ENDED,
+    }
 )
 """What happens to a session that makes it let go; one that comes back afterwards begins with empty hands."""
 
@@ -65,7 +72,7 @@ def _requeue_tasks(view: View, session: Session, profile: SessionProfile) -> Non
     for task in tasks:
         again = requeued(task, now_ms=view.now.wall_ms)
         view.put(again)
-        data: Data = {"task_id": task.id, "was": task.status.value, "attempts": task.attempts}
+        data: Data = {"task_id": task.id, "was": str(task.status), "attempts": task.attempts}
         happening = Happening(EventType.TASK_REQUEUED, Rule.SESSION_LET_GO, view.now.wall_ms, data)
         view.emit((happening,), session_id=session.id, account_id=session.account_id, project_id=task.project_id)
     if profile.current_task_id in [task.id for task in tasks]:

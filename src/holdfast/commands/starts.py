@@ -21,7 +21,8 @@ from holdfast.commands.holding import (
     seen,
 )
 from holdfast.commands.machines import leave_slot, take_slot
-from holdfast.commands.releasing import require_held
+from holdfast.commands.projects import ensure_project
+from holdfast.commands.releasing import project_key, require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.slots import machine_key, slots_of
 from holdfast.commands.view import Reply, View
@@ -37,6 +38,7 @@ from holdfast.domain.lifecycle import HOLDING, LIVE, phase, settle
 from holdfast.domain.limits import SCOPE_SESSIONS_MAX
 from holdfast.domain.policy import INTERACTIVE, PRESET_NAMES, Policy, PolicyRequest, resolve
 from holdfast.domain.scope import ScopeParts, acquire, own_scope, unused
+from holdfast.domain.service_time import Moment
 from holdfast.domain.session import (
     ClientSession,
     EndReason,
@@ -92,6 +94,9 @@ class StartSession(NamedTuple):
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The account, the scope's guard and its holders, and the session that the client's own id names."""
         needs: list[Need] = [account_key(actor.account_id)]
+        project_id = self.about.parts.project_id or actor.project_id
+        if project_id is not None:
+            needs.append(project_key(actor.account_id, project_id))
         if self.client_session_id is not None:
             needs.append(client_session_key(actor.account_id, self.client_session_id))
         if self.scope is not None:
@@ -195,7 +200,7 @@ class StartSession(NamedTuple):
             require_held(view, found)
         for rival in found:
             if not (self.supersede and self.force):
-                raise in_the_way(rival, view)
+                raise in_the_way(rival, now=view.now)
             self._superseded(view, rival)
 
     def _superseded(self, view: View, session: Session) -> None:
@@ -243,6 +248,7 @@ class StartSession(NamedTuple):
         view.put(scope)
         view.put(self._moved(view, own, before, profile))
         record(view, changed)
+        ensure_project(view, profile.project_id)
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
@@ -272,20 +278,6 @@ class StartSession(NamedTuple):
     ) -> Reply:
         """A new session under the scope's next token."""
         policy = policy or resolve(PolicyRequest())
-        account_id = view.actor.account_id
-        # Nobody can have acquired the scope of a session that has only now been given its id.
-        is_own = scope == own_scope(session_id)
-        before = unused(account_id, scope) if is_own else find_scope(view, account_id, scope)
-        row = acquire(before, is_exclusive=is_exclusive, token_floor=view.service.token_floor)
-        session = lifecycle.begin(
-            Identity(scope, self.agent, self.holder_id),
-            session_id=session_id,
-            account_id=account_id,
-            policy=policy,
-            is_exclusive=is_exclusive,
-            fencing_token=row.last_token,
-            now=view.now,
-        )
         profile = new_profile(view, session_id, preset=policy.preset, about=self.about)._replace(
             client_session_id=self.client_session_id, took_over_from=took_over_from
         )
@@ -298,13 +290,8 @@ class StartSession(NamedTuple):
         )
         if slot is not None:
             profile = profile._replace(slot=slot)
-        view.put(row)
-        view.put(session)
-        view.put(profile)
-        check_room(view)
-        data: Data = {"scope": scope, "agent": self.agent, "exclusive": is_exclusive, "took_over_from": took_over_from}
-        happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
-        view.emit((happening,), session_id=session_id, account_id=account_id, project_id=profile.project_id)
+        identity = Identity(scope, self.agent, self.holder_id)
+        session = begin(view, profile, identity, policy=policy, is_exclusive=is_exclusive)
         self._name(view, session_id)
         return self._reply(view, session, profile, outcome=CREATED if took_over_from is None else TAKEN_OVER)
 
@@ -331,6 +318,42 @@ class StartSession(NamedTuple):
         return Reply(body, created=outcome != RESUMED)
 
 
+def begin(
+    view: View,
+    profile: SessionProfile,
+    identity: Identity,
+    *,
+    policy: Policy,
+    is_exclusive: bool,
+    recoveries_left: int | None = None,
+) -> Session:
+    """Leave a new session of this profile in the view, under its scope's next token. Raises: quota_exceeded."""
+    account_id, scope = profile.account_id, identity.scope
+    # Nobody can have acquired the scope of a session that has only now been given its id.
+    is_own = scope == own_scope(profile.id)
+    before = unused(account_id, scope) if is_own else find_scope(view, account_id, scope)
+    row = acquire(before, is_exclusive=is_exclusive, token_floor=view.service.token_floor)
+    session = lifecycle.begin(
+        identity,
+        session_id=profile.id,
+        account_id=account_id,
+        policy=policy,
+        is_exclusive=is_exclusive,
+        fencing_token=row.last_token,
+        now=view.now,
+    )._replace(recoveries_left=recoveries_left)
+    view.put(row)
+    view.put(session)
+    view.put(profile)
+    check_room(view)
+    data: Data = {"scope": scope, "agent": identity.agent, "exclusive": is_exclusive}
+    data |= {"took_over_from": profile.took_over_from, "recovered_from": profile.recovered_from}
+    happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
+    view.emit((happening,), session_id=profile.id, account_id=account_id, project_id=profile.project_id)
+    ensure_project(view, profile.project_id)
+    return session
+
+
 class TakeOverSession(NamedTuple):
     """Acquire what a lapsed session held: a new session with the next token, linked both ways.
 
@@ -355,16 +378,15 @@ class TakeOverSession(NamedTuple):
             require(view.actor, KeyScope.OPERATOR)
         old = find_session(view, self.session_id)
         profile = find_profile(view, old)
-        inherited = ScopeParts(profile.project_id, profile.venture, profile.repo, profile.track, profile.workspace)
         start = StartSession(
             scope=old.scope,
             agent=self.agent or old.agent,
             holder_id=self.holder_id,
-            policy=self.policy or _policy_of(old, profile),
+            policy=self.policy or policy_of(old, profile),
             take_over=TakeOver(self.reason, old.id),
             force=self.force,
             reason=self.reason,
-            about=self.about._replace(parts=inherited, mode=self.about.mode or profile.mode),
+            about=self.about._replace(parts=parts_of(profile), mode=self.about.mode or profile.mode),
         )
         return start.decide(view)
 
@@ -420,6 +442,7 @@ class ReportSession(NamedTuple):
         data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
         ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
         view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
+        ensure_project(view, profile.project_id)
         return Reply(session_body(session, profile, now=view.now), created=True)
 
     def _known(self, view: View, known: Session) -> Reply:
@@ -513,15 +536,20 @@ def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[Sess
     found = [each for each in in_question if phases[each.id] in HOLDING]
     if len(seen(view, found)) < len(found):
         # Of a session that there is not for the actor, no more is told than that the scope is not free.
-        raise Refusal(Code.LEASE_HELD, scope=scope, holder="another project", ways_out=(WayOut(Action.REPEAT_LATER),))
+        raise held_elsewhere(scope)
     return sorted(found, key=lambda each: phases[each.id] not in LIVE)
 
 
-def in_the_way(rival: Session, view: View) -> Refusal:
+def held_elsewhere(scope: str) -> Refusal:
+    """The refusal that a session of another project causes."""
+    return Refusal(Code.LEASE_HELD, scope=scope, holder="another project", ways_out=(WayOut(Action.REPEAT_LATER),))
+
+
+def in_the_way(rival: Session, *, now: Moment) -> Refusal:
     """The refusal that a rival causes: its lease is running, or it fell silent and was not given up."""
-    settled = settle(rival, now=view.now).session
+    settled = settle(rival, now=now).session
     if phase(settled) in LIVE:
-        return lifecycle.lease_held(settled, now=view.now)
+        return lifecycle.lease_held(settled, now=now)
     return lifecycle.scope_lapsed(settled)
 
 
@@ -570,6 +598,9 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
         took_over_from=None,
         key_id=view.actor.key_id,
         correlation_id=view.correlation_id,
+        recovered_from=None,
+        recovery_attempts=0,
+        checkpoint_source_id=None,
     )
 
 
@@ -595,7 +626,12 @@ def left_behind(view: View, session: Session, *, has_scope: bool) -> dict[str, o
     }
 
 
-def _policy_of(session: Session, profile: SessionProfile) -> PolicyRequest:
+def parts_of(profile: SessionProfile) -> ScopeParts:
+    """The parts in which the scope of a session was given."""
+    return ScopeParts(profile.project_id, profile.venture, profile.repo, profile.track, profile.workspace)
+
+
+def policy_of(session: Session, profile: SessionProfile) -> PolicyRequest:
     """The policy of a session, as a request for the same one."""
     return PolicyRequest(
         preset=profile.preset if profile.preset in PRESET_NAMES else None,

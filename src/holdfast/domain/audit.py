@@ -28,6 +28,7 @@ class AuditAction(StrEnum):
     ACCOUNT_ERASURE_REQUESTED = "account.erasure_requested"
     ACCOUNT_ERASED = "account.erased"
     SESSION_TAKEN_OVER = "session.taken_over"
+    SESSION_RECOVERED = "session.recovered"
     SESSION_SUPERSEDED = "session.superseded"
     SESSION_STOP_REQUESTED = "session.stop_requested"
     SESSION_ARCHIVED = "session.archived"

@@ -30,6 +30,9 @@ class Code(StrEnum):
     SESSION_ABANDONED = "session_abandoned"
     SESSION_ENDED = "session_ended"
     SESSION_TAKEN_OVER = "session_taken_over"
+    SESSION_RECOVERED = "session_recovered"
+    SESSION_QUARANTINED = "session_quarantined"
+    SESSION_STOP_REQUESTED = "session_stop_requested"
     SESSION_NOT_TERMINAL = "session_not_terminal"
     SESSION_NOT_ARCHIVED = "session_not_archived"
     SLOT_OCCUPIED = "slot_occupied"
@@ -83,6 +86,9 @@ SENTENCES: dict[Code, str] = {
     Code.SESSION_ABANDONED: "Session {session_id} was abandoned, and an abandoned session cannot {verb}.",
     Code.SESSION_ENDED: "Session {session_id} has ended ({end_reason}), and an ended session cannot {verb}.",
     Code.SESSION_TAKEN_OVER: "Session {session_id} was taken over by {successor_id}; nothing more is accepted from it.",
+    Code.SESSION_RECOVERED: "Session {session_id} was recovered by {successor_id}; nothing more is accepted from it.",
+    Code.SESSION_QUARANTINED: "Session {session_id} fell again after its last attempt; only an operator recovers it.",
+    Code.SESSION_STOP_REQUESTED: "Session {session_id} was asked to stop ({reason}); only an operator recovers it.",
     Code.SESSION_NOT_TERMINAL: "Session {session_id} is {status}; only one that is over can {verb}.",
     Code.SESSION_NOT_ARCHIVED: "Session {session_id} is not archived, and only an archived session can be deleted.",
     Code.SLOT_OCCUPIED: "Slot {slot} of machine {machine_id} is taken by {holder}.",
@@ -93,7 +99,7 @@ SENTENCES: dict[Code, str] = {
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
-    Code.REVISION_CONFLICT: "Session {session_id} is at revision {revision}, not {given}; nothing was written.",
+    Code.REVISION_CONFLICT: "{subject} is at revision {revision}, not {given}; nothing was written.",
     Code.IDEMPOTENCY_KEY_REUSED: "This Idempotency-Key was used for another body on the same path.",
     Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",
     Code.CURSOR_INVALID: "This cursor does not belong to this list and filter.",
@@ -126,6 +132,8 @@ class Action(StrEnum):
     START_TAKING_OVER = "start_taking_over"
     TAKE_OVER = "take_over"
     FORCE_TAKE_OVER = "force_take_over"
+    RECOVER = "recover"
+    FORCE_RECOVER = "force_recover"
     RESUME = "resume"
     END = "end"
     ARCHIVE = "archive"
@@ -149,6 +157,7 @@ class Action(StrEnum):
     CREATE_TASK = "create_task"
     READ_TASK = "read_task"
     LIST_TASKS = "list_tasks"
+    LIST_HELD_TASKS = "list_held_tasks"
     START_TASK = "start_task"
     COMPLETE_TASK = "complete_task"
     FAIL_TASK = "fail_task"

@@ -36,7 +36,7 @@ class Task(NamedTuple):
     """A task.
 
     rank: by which ready tasks are handed out, the greatest first: the higher priority, then the older task.
-    ready_in: the project while the task can be claimed in it; None at any other time.
+    ready_in: the queue in which the task can be claimed; None while it can not.
     held_by: the session that works on it, or that it waits for; None once that has let go of it.
     last_session_id: the last session that it was given to.
     waiting_count: how many of the tasks that it depends on are not completed.
@@ -118,9 +118,21 @@ def rank(task_id: TaskId, *, priority: int) -> str:
 
 
 def placed(task: Task) -> Task:
-    """The task, in its project's queue where it can be claimed, and out of it where not."""
-    is_ready = task.status == TaskStatus.PENDING and task.waiting_count == 0 and task.held_by is None
-    return task._replace(ready_in=task.project_id if is_ready else None)
+    """The task, in a queue where it can be claimed, and in none where not."""
+    if task.status != TaskStatus.PENDING or task.waiting_count > 0:
+        return task._replace(ready_in=None)
+    queue = project_queue(task.project_id) if task.held_by is None else session_queue(task.held_by)
+    return task._replace(ready_in=queue)
+
+
+def project_queue(project_id: str) -> str:
+    """The tasks of a project that any session can claim."""
+    return f"project={project_id}"
+
+
+def session_queue(session_id: SessionId) -> str:
+    """The tasks that are reserved for a session."""
+    return f"session={session_id}"
 
 
 def allowed(task: Task) -> list[TaskVerb]:
@@ -201,12 +213,12 @@ def _moved(task: Task, verb: TaskVerb, *, now_ms: int) -> Task:
     return task._replace(status=to, ready_in=None, status_reason=None, status_at_ms=now_ms, revision=task.revision + 1)
 
 
-def not_allowed(task: Task, verb: TaskVerb) -> Refusal:
+def not_allowed(task: Task, verb: str) -> Refusal:
     """The refusal of a transition that the table does not have, with those that it has."""
     verbs = allowed(task)
     ways_out = [WayOut(Action.READ_TASK, target=task.id)]
     ways_out += [WayOut(_ACTIONS[each], session_id=task.held_by, target=task.id) for each in verbs]
-    data: dict[str, Any] = {"task_id": task.id, "task_status": task.status.value, "verb": verb.value}
+    data: dict[str, Any] = {"task_id": task.id, "task_status": str(task.status), "verb": str(verb)}
     told = ", ".join(each.value for each in verbs) or "nothing"
     return Refusal(Code.TASK_TRANSITION_NOT_ALLOWED, allowed=told, ways_out=tuple(ways_out), **data)
 

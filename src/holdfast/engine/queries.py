@@ -23,7 +23,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
-from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
+from holdfast.domain.events import Event, EventCursor, EventFilter, EventType, require_kept
 from holdfast.domain.ids import AccountId, MachineId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
@@ -98,7 +98,7 @@ def _not_found() -> Refusal:
     return Refusal(Code.NOT_FOUND, what="session", ways_out=(WayOut(Action.START),))
 
 
-def _is_seen(store: Reader, actor: Actor, session: Session) -> bool:
+def is_seen(store: Reader, actor: Actor, session: Session) -> bool:
     """Whether a session of the actor's account is there for it."""
     if actor.project_id is None:
         return True
@@ -250,7 +250,8 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
-        "because": told[0] if told else None,
+        # A quarantine comes with the event that it explains nothing of.
+        "because": next((each for each in told if each["type"] != EventType.QUARANTINED), None),
         "pending": [
             {"type": str(each.type), "rule": str(each.rule), "at_ms": each.at_ms, **each.data} for each in pending
         ],
@@ -268,14 +269,14 @@ def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:
         held = (actor.account_id, scope, is_exclusive)
         for holder in store.find(Members(HOLDERS_BY_TOKEN, (*held, token))):
             assert isinstance(holder, Session)
-            if not _is_seen(store, actor, holder):
+            if not is_seen(store, actor, holder):
                 continue
             if phase(settle(holder, now=now).session) in LIVE:
                 return {"scope": scope, "current": True, "session_id": holder.id}
             ways_out = (WayOut(Action.EXPLAIN, holder.id), WayOut(Action.START, holder.id, identity(holder)))
     for holder in store.find(Members(NEWEST_HOLDERS, (actor.account_id, scope, True))):
         assert isinstance(holder, Session)
-        if holder.fencing_token != token and _is_seen(store, actor, holder):
+        if holder.fencing_token != token and is_seen(store, actor, holder):
             ways_out = (WayOut(Action.EXPLAIN, holder.id),)
     raise Refusal(Code.FENCING_TOKEN_STALE, subject=f"the scope {scope}", ways_out=ways_out)
 

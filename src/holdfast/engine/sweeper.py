@@ -35,6 +35,10 @@ STUCK_SECONDS = 30.0
 """A pass that takes longer is stuck: in the store, or behind a writer that is. The longest wait that ends by itself is
 that for a connection to PostgreSQL, and it is a sixth of this."""
 
+READY_GAP_SECONDS = 2.0
+"""A node counts as ready between two passes that succeeded, for no longer than this: as long as service time may stand
+still."""
+
 SWEEPER = Actor(DEFAULT_ACCOUNT, SWEEPER_KEY, KeyScope.OPERATOR)
 
 
@@ -48,7 +52,10 @@ class SweepReport(NamedTuple):
 
 
 class Sweeper:
-    """A thread that sweeps until it is stopped. Any number of nodes may sweep one database."""
+    """A thread that sweeps until it is stopped. Any number of nodes may sweep one database.
+
+    ready_seconds: for how long this node has served: its store answered and its writer took commands.
+    """
 
     def __init__(self, store: Reader, engine: Engine) -> None:
         self._store = store
@@ -57,6 +64,7 @@ class Sweeper:
         self._thread = threading.Thread(target=self._serve, name="holdfast-sweeper", daemon=True)
         self.last = SweepReport(time.monotonic(), 0.0, 0, 0)
         self._began_at = time.monotonic()
+        self.ready_seconds = 0.0
 
     @property
     def is_passing(self) -> bool:
@@ -111,5 +119,7 @@ class Sweeper:
             envelope = Envelope(sweep, SWEEPER, os.urandom(ENTROPY_BYTES), "sweeper", weight=len(machines))
             self._engine.execute_blocking(envelope)
         now = time.monotonic()
+        if self._engine.is_writable:
+            self.ready_seconds += min(now - self.last.finished_at, READY_GAP_SECONDS)
         self.last = SweepReport(now, now - began, changed, len(found))
         return len(found) == FOUND_MAX or len(machines) == CHUNK

@@ -276,6 +276,7 @@ class MachineAgent:
             is_strict=False,
             is_exclusive=False,
             take_over_reason=None,
+            recovery=None,
             meta=session.meta_of(
                 options.command, directory=str(Path.cwd()), hostname=options.hostname, pid=os.getpid()
             ),

@@ -39,6 +39,7 @@ from holdfast.store.sqlite_files import (
     release_reserve,
     warn_of_network,
 )
+from holdfast.store.sqlite_log import LogCopier
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ Past that all are forgotten, and read anew."""
 LOG_PAGES = 16_384
 """How long the log grows before it is copied into the database: 16 MiB. A commit that writes over an old log costs
 half of one that lengthens it, since no blocks have to be found for it; a much shorter one is copied, and the database
-synced, too often. Whoever commits then waits for some 40 ms."""
+synced, too often."""
 
 PRAGMAS = (
     f"pragma page_size = {PAGE_BYTES}",
@@ -169,11 +170,19 @@ class SqliteStore(SqliteReaders):
     path: the file; it is created, with mode 0600, where there is none.
     clock: what stands for the wall clock; tests bring their own.
     server_pid: who is named to others who want the file; by default this process.
+    log_pages: from which length on the log is copied.
     """
 
     locks_everything = True
 
-    def __init__(self, path: Path, *, clock: ProcessClock | None = None, server_pid: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: ProcessClock | None = None,
+        server_pid: int | None = None,
+        log_pages: int = LOG_PAGES,
+    ) -> None:
         super().__init__(path, clock=clock or ProcessClock())
         self._lock = lock(path, server_pid=server_pid or os.getpid())
         with ExitStack() as opened:
@@ -185,6 +194,7 @@ class SqliteStore(SqliteReaders):
             self._sessions = CommittedSessions(self._writer)
             keep_reserve(path, free_bytes_min=RESERVE_FREE_BYTES_MIN)
             warn_of_network(path)
+            self._copier = LogCopier(path, self._writer, pages_max=log_pages)
             opened.pop_all()
 
     def begin(self) -> "SqliteTransaction":
@@ -194,7 +204,7 @@ class SqliteStore(SqliteReaders):
         except apsw.BusyError as error:
             raise StoreUnavailable from error
         self._sessions.check()
-        return SqliteTransaction(self._writer, self._clock, self._sessions)
+        return SqliteTransaction(self._writer, self._clock, self._sessions, self._copier)
 
     @contextmanager
     def reserve_spent(self) -> Iterator[None]:
@@ -204,6 +214,7 @@ class SqliteStore(SqliteReaders):
             yield
         finally:
             # The log goes into the file, where freed pages take what comes next; what that leaves is kept back again.
+            self._copier.stop()
             self._writer.set_busy_timeout(0)
             try:
                 self._writer.execute("pragma wal_checkpoint(truncate)")
@@ -215,7 +226,9 @@ class SqliteStore(SqliteReaders):
     def close(self) -> None:
         """Let go of every connection and of the lock."""
         super().close()
+        self._copier.stop()
         self._writer.close()
+        self._copier.close()
         os.close(self._lock)
 
 
@@ -269,10 +282,13 @@ class CommittedSessions:
 class SqliteTransaction:
     """One transaction of the writer connection."""
 
-    def __init__(self, connection: apsw.Connection, clock: ProcessClock, sessions: CommittedSessions) -> None:
+    def __init__(
+        self, connection: apsw.Connection, clock: ProcessClock, sessions: CommittedSessions, copier: LogCopier
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self._sessions = sessions
+        self._copier = copier
         self._saved: Changes | None = None
 
     def load(self, needs: Iterable[Need], view: View) -> None:
@@ -345,6 +361,8 @@ class SqliteTransaction:
 
     def commit(self) -> None:
         """Make it last, through an fsync of the log."""
+        if self._copier.is_broken:
+            raise CommitUnknown(is_fatal=True)
         try:
             self._connection.execute("commit")
         except apsw.FullError as error:
@@ -355,6 +373,7 @@ class SqliteTransaction:
             raise CommitUnknown(is_fatal=True) from error
         if self._saved is not None:
             self._remember(self._saved)
+        self._copier.committed()
 
     def _remember(self, committed: Changes) -> None:
         self._sessions.add(row for row in committed.inserts if isinstance(row, Session))

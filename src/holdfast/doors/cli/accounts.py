@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 PAGES_MAX = 1_000
 
-EXPORT_SECONDS = 3_600.0
-"""How long an export may take."""
+EXPORT_SILENCE_SECONDS = 60.0
+"""How long nothing may come of an export that goes on."""
 
 EPILOG = """\b
 Examples:
@@ -138,8 +138,11 @@ def export_command(*, account_id: str, url: str | None) -> None:
 
     The last line says how many rows there were.
     """
-    answer = connect(url, timeout_seconds=EXPORT_SECONDS).request("GET", f"{_path(account_id)}/export")
-    click.echo(answer.content, nl=False)
+    pieces = connect(url).stream(
+        f"{_path(account_id)}/export", query={}, headers={}, silence_seconds_max=EXPORT_SILENCE_SECONDS
+    )
+    for content in pieces:
+        click.echo(content, nl=False)
 
 
 @accounts_command.command("erase", short_help="Erase an account and everything in it.")

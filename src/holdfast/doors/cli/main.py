@@ -41,6 +41,7 @@ VERBS = {
     "end": "sessions:end_command",
     "stop": "sessions:stop_command",
     "takeover": "sessions:takeover_command",
+    "recover": "recover:recover_command",
     "archive": "sessions:archive_command",
     "machine": "machines:machine_command",
     "jobs": "upkeep:jobs_command",

@@ -273,7 +273,7 @@ def takeover_command(
     The old one can write nothing more. The new one has to beat; the lines that this prints tell how.
     """
     from holdfast.doors.cli import fields
-    from holdfast.doors.cli.explanation import echo_takeover
+    from holdfast.doors.cli.explanation import echo_acquired
 
     body: dict[str, Json] = {"reason": reason}
     if holder_id is not None:
@@ -285,7 +285,9 @@ def takeover_command(
     if is_json:
         _print_json(answer.body)
     else:
-        echo_takeover(fields.document_of(api, answer), now=present(answer))
+        taken = fields.document_of(api, answer)
+        old_id = fields.text(taken, "took_over_from")
+        echo_acquired(taken, came_by="took over from", old_id=old_id, now=present(answer))
 
 
 def _path(api: "Api", session: str | None) -> str:

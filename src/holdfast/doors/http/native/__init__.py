@@ -11,8 +11,10 @@ from holdfast.doors.http.native import (
     lifecycle,
     machines,
     metrics,
+    projects,
     requests,
     starts,
+    tasks,
     upkeep,
 )
 
@@ -23,6 +25,8 @@ ROUTES = [
     *fleet.ROUTES,
     *machines.ROUTES,
     *history.ROUTES,
+    *projects.ROUTES,
+    *tasks.ROUTES,
     *events.ROUTES,
     *keys.ROUTES,
     *accounts.ROUTES,
