@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.client.spool import RUNNER_GONE
 from tests.proof.client import Client
-from tests.runner.processes import arguments, environ, is_alive, kill_group
+from tests.runner.processes import arguments, children_of, environ, is_alive, kill_group
 from tests.support.server import KEY, PROGRAM, Server, eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
@@ -89,7 +89,7 @@ def test_a_killed_run_is_told_at_once_and_its_slot_is_free(world: World) -> None
     with world.agent("--slots", "2") as agent:
         assert world.slots() == {1: "free", 2: "free"}
         with world.run(*LONG_LEASE, "--exclusive", "--scope", "work", "--", "sleep", "1000") as run:
-            eventually(lambda: len(world.sessions(status="active")) == 1)
+            eventually(lambda: len(world.sessions(status="active")) == 1 and bool(children_of(run.pid)))
             assert world.slots() == {1: "taken", 2: "free"}
             run.kill()
             run.wait()
@@ -115,7 +115,7 @@ def test_a_run_that_ends_by_itself_is_its_own_business(world: World) -> None:
 def test_what_dies_while_the_server_is_away_is_told_when_it_is_back(world: World) -> None:
     with world.agent("--slots", "1", "--heartbeat-interval", "0.5", "--lease", "60"):
         with world.run(*LONG_LEASE, "--scope", "work", "--", "sleep", "1000") as run:
-            eventually(lambda: len(world.sessions(status="active")) == 1)
+            eventually(lambda: len(world.sessions(status="active")) == 1 and bool(children_of(run.pid)))
             world.server.kill()
             run.kill()
             run.wait()
@@ -146,13 +146,15 @@ def test_a_command_that_fails_is_started_again_as_often_as_was_said(world: World
     with world.agent("--slots", "1", "--restart", "on-failure:5", "--", "sh", "-c", script) as agent:
         assert agent.wait(60) == 0
     assert (world.directory / "tries").read_text() == "x\n" * 3
-    assert [each["status"] for each in reversed(world.sessions())] == ["failed", "failed", "ended"]
+    first, second, third = reversed(world.sessions())
+    assert [each["end_reason"] for each in (first, second, third)] == ["recovered", "recovered", "completed"]
+    assert (second["recovered_from"], third["recovered_from"]) == (first["id"], second["id"])
 
 
 def test_a_command_that_goes_on_failing_is_given_up(world: World) -> None:
     with world.agent("--restart", "on-failure:1", "--", "sh", "-c", "exit 3") as agent:
         assert agent.wait(60) == 1
-    assert [each["status_reason"] for each in world.sessions()] == ["exit code 3"] * 2
+    assert [each["status"] for each in world.sessions()] == ["failed", "ended"]
     assert world.slots() == {1: "free"}
 
 

@@ -25,10 +25,11 @@ from holdfast.runner import session
 from holdfast.runner.exits import CommandEnd, reason_of
 from holdfast.runner.keeper import become_subreaper, kill_tree, steady_seconds, tree_of
 from holdfast.runner.messages import printable, say
+from holdfast.runner.restart import RestartPolicy, delay_seconds, is_failure, may_restart
 from holdfast.runner.run import command_environ
 from holdfast.runner.run_watch import RunWatch
 from holdfast.runner.schedule import Pace
-from holdfast.runner.session import LOST_CODES, Session, StartRequest, Stopped
+from holdfast.runner.session import LOST_CODES, Recovery, Session, StartRequest, Stopped
 from holdfast.runner.worker import Worker, WorkerEnd
 
 SCAN_SECONDS = 0.25
@@ -40,11 +41,11 @@ DELIVER_SECONDS = 2.0
 START_SECONDS_MAX = 5.0
 END_SECONDS_MAX = 5.0
 
-BACK_OFF_SECONDS_FIRST = 1.0
-BACK_OFF_SECONDS_MAX = 60.0
-
 SOUND_SECONDS = 60.0
 """A command that ran so long was started well: its earlier failures do not count any more."""
+
+PASSING_CODES = frozenset({"lease_held", "slot_occupied", "no_free_slot", "machine_in_maintenance", "rate_limited"})
+"""Why work that broke off cannot be gone on with yet: the server has not heard of its end, or there is no room."""
 
 BATCH_MAX = 1_000
 """Beats in one request. Source: native-v1, `POST /v1/heartbeats`."""
@@ -61,7 +62,7 @@ class AgentOptions:
     """What the user asked for.
 
     slots: how many; None: as they are registered. command: kept running in each slot; empty: none.
-    restarts_max: how often in a row a command that failed is started again. pace: of the commands' sessions.
+    restart_policy: whether a command that failed is started again; None: it is not. pace: of the commands' sessions.
     presence: of the machine itself.
     """
 
@@ -73,7 +74,7 @@ class AgentOptions:
     scope: Json
     pace: Pace
     presence: Pace
-    restarts_max: int
+    restart_policy: RestartPolicy | None
     stop_grace_seconds: float
 
 
@@ -89,7 +90,10 @@ class State(Enum):
 
 @dataclass
 class Place:
-    """One slot, and the command that is kept in it. due_at: steady seconds at which it is to be started."""
+    """One slot, and the command that is kept in it.
+
+    due_at: steady seconds at which it is to be started. recovery: the session with which it goes on after a failure.
+    """
 
     number: int
     state: State = State.DUE
@@ -98,6 +102,7 @@ class Place:
     failures: int = 0
     restarts: int = 0
     request: StartRequest | None = None
+    recovery: Recovery | None = None
     session: Session | None = None
     entry: Entry | None = None
     worker: Worker | None = None
@@ -257,7 +262,7 @@ class MachineAgent:
     def _delivered(self, delivered: int, *, of: int) -> None:
         self._is_delivering = False
         if delivered:
-            say(f"{delivered} of the runs here ended without a word; the server knows it now")
+            say(f"told the server the end of {delivered} sessions of which it had not heard it")
         self._runs.scan()
         self._deliver_at = steady_seconds() + (DELIVER_SECONDS if self._runs.gone and delivered < of else 0.0)
 
@@ -276,7 +281,7 @@ class MachineAgent:
             is_strict=False,
             is_exclusive=False,
             take_over_reason=None,
-            recovery=None,
+            recovery=place.recovery,
             meta=session.meta_of(
                 options.command, directory=str(Path.cwd()), hostname=options.hostname, pid=os.getpid()
             ),
@@ -286,19 +291,28 @@ class MachineAgent:
         def start() -> None:
             try:
                 begun, _ = session.start(self._api, request, timeout_seconds=START_SECONDS_MAX)
-            except (Unreachable, ApiRefusal) as exc:
-                why = exc.detail if isinstance(exc, ApiRefusal) else exc.cause
-                self._post(lambda: self._not_started(place, why))
+            except Unreachable as exc:
+                cause = exc.cause
+                self._post(lambda: self._not_started(place, cause, is_final=False))
+            except ApiRefusal as refusal:
+                is_final = place.recovery is not None and refusal.code not in PASSING_CODES
+                detail = refusal.detail
+                self._post(lambda: self._not_started(place, detail, is_final=is_final))
             else:
                 self._post(lambda: self._started(place, begun))
 
         self._teller.tell(start)
 
-    def _not_started(self, place: Place, why: str) -> None:
+    def _not_started(self, place: Place, why: str, *, is_final: bool) -> None:
+        """is_final: the work that broke off is not to be gone on with, now or later."""
+        if is_final:
+            say(f"slot {place.number}: giving up: {printable(why)}")
+            place.has_failed, place.state = True, State.OVER
+            return
         self._say_once(place, f"slot {place.number}: no session yet: {printable(why)}")
         place.failures += 1
         place.state = State.OVER if self._is_leaving else State.DUE
-        place.due_at = steady_seconds() + _back_off(place.failures)
+        place.due_at = steady_seconds() + delay_seconds(place.failures, draw=random.random())
 
     def _started(self, place: Place, begun: Session) -> None:
         assert place.request is not None
@@ -357,6 +371,7 @@ class MachineAgent:
         entry = replace(place.entry, end=told)
 
         def tell() -> None:
+            is_told = True
             if is_lost:
                 self._spool.remove(entry.client_session_id)
             else:
@@ -364,30 +379,33 @@ class MachineAgent:
                     self._spool.replace(entry)
                 except OSError as exc:
                     say(f"WARNING: cannot write the spool: {exc}")
-                self._spool.deliver_one(self._api, entry, timeout_seconds=END_SECONDS_MAX)
-            self._post(lambda: self._ended(place, end))
+                is_told = self._spool.deliver_one(self._api, entry, timeout_seconds=END_SECONDS_MAX)
+            self._post(lambda: self._ended(place, end, untold=None if is_told else entry.client_session_id))
 
         self._teller.tell(tell)
 
-    def _ended(self, place: Place, end: WorkerEnd) -> None:
-        has_failed = end.failure is not None or end.end.exit_code != 0 or place.stopped is Stopped.SESSION_LOST
+    def _ended(self, place: Place, end: WorkerEnd, *, untold: str | None) -> None:
+        """untold: the entry in the spool that is to be delivered once the server can take it."""
+        if untold is not None:
+            self._runs.gone.add(untold)
+        begun, is_lost = place.session, place.stopped is Stopped.SESSION_LOST
+        has_failed = end.failure is not None or end.end.exit_code != 0 or is_lost
         how = end.failure or reason_of(end.end)
-        place.session = place.entry = place.request = None
+        place.session = place.entry = place.request = place.recovery = None
         if self._is_leaving or place.stopped is Stopped.REQUESTED or not has_failed:
             say(f"slot {place.number}: ended")
             place.state = State.OVER
             return
-        place.has_failed = True
         if steady_seconds() - place.began_at >= SOUND_SECONDS:
             place.restarts = 0
-        if place.restarts >= self._options.restarts_max:
+        is_due = (end.failure is not None or is_failure(end.end)) and not is_lost
+        if begun is None or not is_due or not may_restart(self._options.restart_policy, restarts=place.restarts):
             say(f"slot {place.number}: failed: {printable(how)}")
-            place.state = State.OVER
+            place.has_failed, place.state = True, State.OVER
             return
+        place.due_at = steady_seconds() + delay_seconds(place.restarts, draw=random.random())
         place.restarts += 1
-        place.has_failed = False
-        place.state = State.DUE
-        place.due_at = steady_seconds() + _back_off(place.restarts)
+        place.recovery, place.state = Recovery(begun.id), State.DUE
         say(f"slot {place.number}: failed: {printable(how)}; it is started again")
 
     def _bury_orphans(self) -> None:
@@ -530,12 +548,6 @@ class MachineAgent:
 
 def _note(_number: int, _frame: object) -> None:
     """A signal's handler that does nothing: the wake-up descriptor has the number already."""
-
-
-def _back_off(failures: int) -> float:
-    """Seconds until the next attempt, drawn so that many do not come together."""
-    longest = min(BACK_OFF_SECONDS_FIRST * 2.0 ** min(failures - 1, 16), BACK_OFF_SECONDS_MAX)
-    return longest * (0.5 + random.random() / 2)
 
 
 def _retry_seconds(pace: Pace) -> float:

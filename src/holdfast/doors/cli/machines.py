@@ -153,7 +153,12 @@ def remove_command(*, machine: str | None, url: str | None, is_json: bool) -> No
     "--slots", type=click.IntRange(min=0), metavar="N", help="How many. Default: as they are; 1 for a COMMAND."
 )
 @click.option("--name", metavar="TEXT", help="The name that others see. Default: this hostname.")
-@click.option("--restart", default="no", show_default=True, metavar="no|on-failure[:N]", help="N: 3 in a row.")
+@click.option(
+    "--restart",
+    default="no",
+    metavar="WHEN",
+    help="no (the default), on-failure or on-failure:N: run a command again when it fails, at most N times in a row.",
+)
 @click.option("--agent", metavar="NAME", help="Who works. Default: the command's name.")
 @click.option("--scope", metavar="TEXT", help="What COMMAND works on. Default: as for `holdfast run`.")
 @click.option(
@@ -190,13 +195,17 @@ def up_command(
     from holdfast.client.spool import Spool
     from holdfast.runner.machine_agent import AgentOptions, MachineAgent, this_hostname
     from holdfast.runner.messages import say
+    from holdfast.runner.restart import parse
     from holdfast.runner.run import inherited_environ
     from holdfast.runner.schedule import pace_of
     from holdfast.runner.scopes import scope_here
 
     if sys.platform == "win32":
         raise click.UsageError("holdfast machine up needs Linux or macOS; on Windows, use it inside WSL.")
-    restarts_max = _restarts(restart)
+    try:
+        restart_policy = parse(restart)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--restart") from exc
     try:
         pace = pace_of(interval_seconds=heartbeat_interval, lease_seconds=lease)
     except ValueError as exc:
@@ -213,28 +222,11 @@ def up_command(
         scope=scope_here(scope, machine_id=this_machine, environ=environ) if command else None,
         pace=pace,
         presence=pace,
-        restarts_max=restarts_max,
+        restart_policy=restart_policy,
         stop_grace_seconds=stop_grace,
     )
     spool = Spool(data_dir / "spool", tell=say)
     sys.exit(MachineAgent(connect(url), spool, options, environ).run())
-
-
-RESTARTS_DEFAULT = 3
-RESTARTS_MAX = 1_000_000
-
-
-def _restarts(text: str) -> int:
-    """How often in a row a command that failed is started again. Raises: click.BadParameter."""
-    policy, colon, number = text.partition(":")
-    if policy == "no" and not colon:
-        return 0
-    if policy == "on-failure" and not colon:
-        return RESTARTS_DEFAULT
-    is_number = number.isascii() and number.isdigit() and len(number) <= len(str(RESTARTS_MAX))
-    if policy == "on-failure" and is_number and 1 <= int(number) <= RESTARTS_MAX:
-        return int(number)
-    raise click.BadParameter(f"{text!r} is not no, on-failure or on-failure:N.", param_hint="--restart")
 
 
 def find_machine_id(api: "Api", given: str | None) -> str:
