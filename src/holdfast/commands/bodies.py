@@ -138,6 +138,7 @@ def refusal_from_body(body: Body) -> Refusal:
             way["session_id"],
             None if way["identity"] is None else Identity(**way["identity"]),
             way["after_at_ms"],
+            way["target"],
         )
         for way in body["ways_out"]
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from holdfast.commands.releasing import let_go
 from holdfast.commands.rows import (
     TABLES,
     Key,
@@ -108,13 +109,16 @@ def change(view: View, session: Session, *, fencing_token: int | None, verb: Ver
 
 
 def record(view: View, changed: Changed) -> None:
-    """Leave a changed session and what happened to it in the view."""
-    view.put(changed.session)
+    """Leave a changed session and what happened to it in the view; it lets go of what it may not hold any longer."""
+    session = changed.session
+    before = view.get(Session, session.id)
+    view.put(session)
     if changed.happenings:
-        session = changed.session
         # A beat and a sweep name the profile only here, where something happened, which is seldom.
-        project_id = find_profile(view, session).project_id
+        profile = find_profile(view, session)
+        project_id = profile.project_id
         view.emit(changed.happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
+        let_go(view, before or session, changed, profile)
 
 
 def remove_session(view: View, settled: Changed, *, rule: Rule) -> int:

@@ -12,10 +12,12 @@ from holdfast.domain.events import Event, EventReader
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.keys import ApiKey, KeyUsage
+from holdfast.domain.project import Project
 from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import ClientSession, Session, SessionProfile
+from holdfast.domain.task import Task, TaskDependency
 
 Value = str | int | bool | None
 Row = tuple[Value, ...]
@@ -66,6 +68,9 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("scope", Scope, ("account_id", "scope")),
         Table("session", Session, ("id",)),
         Table("session_profile", SessionProfile, ("id",)),
+        Table("project", Project, ("account_id", "id")),
+        Table("task", Task, ("id",)),
+        Table("task_dependency", TaskDependency, ("depends_on_id", "task_id")),
         Table("checkpoint", Checkpoint, ("session_id", "number")),
         Table("audit", AuditRecord, ("id",)),
         Table("request_log", RequestRecord, ("account_id", "id")),

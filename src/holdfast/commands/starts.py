@@ -20,6 +20,7 @@ from holdfast.commands.holding import (
     record,
     seen,
 )
+from holdfast.commands.releasing import require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -188,6 +189,7 @@ class StartSession(NamedTuple):
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=() if own is None else (own.id,))
         if self.supersede and self.force:
             view.require(*[profile_key(rival.id) for rival in found])
+            require_held(view, found)
         for rival in found:
             if not (self.supersede and self.force):
                 raise in_the_way(rival, view)
@@ -206,6 +208,7 @@ class StartSession(NamedTuple):
         is_exclusive = old.exclusive if self.exclusive is None else self.exclusive
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=())
         view.require(*[profile_key(rival.id) for rival in found])
+        require_held(view, found)
         for rival in found:
             # Live ones come first, so nobody gives way to a start that is refused.
             give_way(view, rival, successor_id=session_id, is_forced=False, reason=reason)
@@ -240,7 +243,7 @@ class StartSession(NamedTuple):
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
-        return self._reply(view, changed.session, profile, outcome=RESUMED)
+        return self._reply(view, changed.session, find_profile(view, own), outcome=RESUMED)
 
     def _new(
         self,
@@ -400,11 +403,11 @@ class ReportSession(NamedTuple):
             scope = find_scope(view, known.account_id, known.scope)
             changed = lifecycle.end(known, end_reason=self.end_reason, scope=scope, now=view.now)
             require_token(settled, given=self.fencing_token, now=view.now)
-            profile = profile._replace(
+            record(view, changed)
+            profile = find_profile(view, known)._replace(
                 ended_at_ms=view.now.wall_ms, exit_code=self.exit_code, late=changed.is_late, reported_late=True
             )
             view.put(profile)
-            record(view, changed)
             answered = changed.session
         return Reply(session_body(answered, profile, now=view.now))
 
@@ -488,12 +491,12 @@ def in_the_way(rival: Session, view: View) -> Refusal:
 
 def give_way(view: View, old: Session, *, successor_id: SessionId, is_forced: bool, reason: str | None) -> None:
     """Leave the old session marked as taken over, and the audit told."""
-    before = find_profile(view, old)
     changed = lifecycle.give_way(old, successor_id=successor_id, is_forced=is_forced, now=view.now)
     if changed.session.status == Status.ENDED:
         # One that failed or was abandoned keeps the reason for that.
         changed = changed._replace(session=changed.session._replace(status_reason=reason))
     record(view, changed)
+    before = find_profile(view, old)
     if before.ended_at_ms is None:
         view.put(before._replace(ended_at_ms=view.now.wall_ms))
     audit(view, AuditAction.SESSION_TAKEN_OVER, target=old.id, reason=reason)

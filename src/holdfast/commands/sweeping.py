@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from holdfast.commands.holding import record
+from holdfast.commands.releasing import require_held
 from holdfast.commands.rows import Need, profile_key, session_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -28,9 +29,10 @@ class SweepSessions(NamedTuple):
         """How many sessions changed, and how many were only looked at."""
         found = [view.get(Session, session_id) for session_id in self.session_ids]
         settled = [(each, lifecycle.settle(each, now=view.now)) for each in found if each is not None]
-        changed = [session.id for session, after in settled if after.happenings]
+        changed = [session for session, after in settled if after.happenings]
         # What is recorded of them takes their profiles, asked for at once: each asking may cost a round.
-        view.require(*map(profile_key, changed))
+        view.require(*[profile_key(session.id) for session in changed])
+        require_held(view, changed)
         for session, after in settled:
             swept = lifecycle.rescheduled(after.session)
             if swept != session:

@@ -40,6 +40,15 @@ class Code(StrEnum):
     SECRET_ALREADY_SHOWN = "secret_already_shown"
     CURSOR_INVALID = "cursor_invalid"
     CURSOR_EXPIRED = "cursor_expired"
+    PROJECT_EXISTS = "project_exists"
+    TASK_TRANSITION_NOT_ALLOWED = "task_transition_not_allowed"
+    TASK_WAITING = "task_waiting"
+    TASK_HELD = "task_held"
+    TASK_LOST = "task_lost"
+    TASK_NEEDED = "task_needed"
+    TASK_IN_PROGRESS = "task_in_progress"
+    TASK_CROWDED = "task_crowded"
+    TOO_MANY_TASKS = "too_many_tasks"
     BUSY = "busy"
     OVERLOADED = "overloaded"
     TOO_MANY_STREAMS = "too_many_streams"
@@ -79,6 +88,15 @@ SENTENCES: dict[Code, str] = {
     Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",
     Code.CURSOR_INVALID: "This cursor does not belong to this list and filter.",
     Code.CURSOR_EXPIRED: "This cursor belongs to a history that was replaced, or to events no longer kept.",
+    Code.PROJECT_EXISTS: "There is a project with the id {project_id}.",
+    Code.TASK_TRANSITION_NOT_ALLOWED: "Task {task_id} is {task_status}: it takes no {verb}. Allowed: {allowed}.",
+    Code.TASK_WAITING: "Task {task_id} waits for {waiting} of the tasks that it depends on.",
+    Code.TASK_HELD: "Task {task_id} is held by session {holder_session_id}.",
+    Code.TASK_LOST: "Session {session_id} lost task {task_id}, which was queued again: its lease lapsed, or it let go.",
+    Code.TASK_NEEDED: "Task {task_id} cannot be deleted: {waiting} wait for it.",
+    Code.TASK_IN_PROGRESS: "Task {task_id} is in progress; it takes no {verb} until it is released.",
+    Code.TASK_CROWDED: "As many tasks wait for task {task_id} as may, which is {limit}.",
+    Code.TOO_MANY_TASKS: "Session {session_id} holds {limit} unfinished tasks, and that is the most.",
     Code.BUSY: "Others changed the same rows again and again; nothing was written.",
     Code.OVERLOADED: "More requests are waiting than may wait; nothing was written.",
     Code.TOO_MANY_STREAMS: "As many event streams and waiting polls are open here, or in this account, as may be.",
@@ -109,6 +127,19 @@ class Action(StrEnum):
     CREATE_KEY = "create_key"
     READ_ACCOUNTS = "read_accounts"
     FREE_SPACE = "free_space"
+    READ_PROJECT = "read_project"
+    CHANGE_PROJECT = "change_project"
+    CREATE_PROJECT = "create_project"
+    CREATE_TASK = "create_task"
+    READ_TASK = "read_task"
+    LIST_TASKS = "list_tasks"
+    START_TASK = "start_task"
+    COMPLETE_TASK = "complete_task"
+    FAIL_TASK = "fail_task"
+    BLOCK_TASK = "block_task"
+    RELEASE_TASK = "release_task"
+    CLAIM_TASK = "claim_task"
+    CHANGE_DEPENDENCIES = "change_dependencies"
 
 
 class Identity(NamedTuple):
@@ -125,12 +156,14 @@ class WayOut(NamedTuple):
     session_id: the session that it concerns, where it concerns one.
     identity: what a suggested start has to name, where only that very identity may do it.
     after_at_ms: it works from this time on, epoch milliseconds; None: now.
+    target: the id of what else it concerns, such as a task.
     """
 
     action: Action
     session_id: str | None = None
     identity: Identity | None = None
     after_at_ms: int | None = None
+    target: str | None = None
 
 
 class FieldError(NamedTuple):

@@ -24,6 +24,17 @@ class EventType(StrEnum):
     STOP_REQUESTED = "session.stop_requested"
     ARCHIVED = "session.archived"
     DELETED = "session.deleted"
+    PROJECT_CREATED = "project.created"
+    PROJECT_CHANGED = "project.changed"
+    TASK_CREATED = "task.created"
+    TASK_CHANGED = "task.changed"
+    TASK_STARTED = "task.started"
+    TASK_COMPLETED = "task.completed"
+    TASK_FAILED = "task.failed"
+    TASK_BLOCKED = "task.blocked"
+    TASK_RELEASED = "task.released"
+    TASK_REQUEUED = "task.requeued"
+    TASK_DELETED = "task.deleted"
 
 
 class Rule(StrEnum):
@@ -38,6 +49,8 @@ class Rule(StrEnum):
     SUPERSEDED = "superseded"
     TAKEN_OVER = "taken_over"
     RETENTION_PASSED = "retention_passed"
+    SESSION_LET_GO = "session_let_go"
+    NAMED_BY_SESSION = "named_by_session"
 
 
 Data = dict[str, str | int | bool | None]

@@ -242,6 +242,7 @@ def begin(
         checkpoint_count=0,
         taken_over_by=None,
         archived_at_ms=None,
+        task_count=0,
     )
 
 
@@ -577,6 +578,7 @@ def _entered(session: Session, to: Phase, *, since_due_ms: int, at_ms: int) -> S
         status_at_ms=session.status_at_ms if to == phase(session) else at_ms,
         status_reason=None,
         wake_pending_at_ms=None,
+        task_count=session.task_count if to in LIVE else 0,
     )
 
 

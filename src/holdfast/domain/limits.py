@@ -56,3 +56,21 @@ LIVENESS_SCAN_ROWS_MAX = 1_000
 
 BEAT_SPACING_MS = 1 * SECOND_MS
 """Beats closer together than this (or a third of the interval, if smaller) are answered and not written."""
+
+TASK_PRIORITY_MAX = 1_000_000
+"""Priorities lie this far to either side of 0; their digits have a fixed width in a task's rank."""
+
+TASKS_HELD_MAX = 64
+"""Unfinished tasks of one session: all of them are queued again in the transaction in which it lapses."""
+
+TASK_DEPENDENCIES_MAX = 100
+"""Tasks that one task may depend on."""
+
+TASK_DEPENDENTS_MAX = 100
+"""Tasks that may wait for one task: all of them are looked at in the transaction in which it is completed."""
+
+PROJECT_WAITS_MAX = 5_000
+"""Waits between tasks of one project that are looked through for a cycle: some 15 ms of the writer."""
+
+TASK_DESCRIPTION_CHARS_MAX = 10_000
+"""What there is to do: a prompt of a few pages."""

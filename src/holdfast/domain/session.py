@@ -58,6 +58,7 @@ class Session(NamedTuple):
     progress: any integer that grows with real work, as the holder last told it.
     stop_reason: set once somebody asked the holder to stop.
     taken_over_by: the session that took this one over; nothing more is accepted from this one then.
+    task_count: unfinished tasks that it holds; none once it has lapsed or is over.
     """
 
     id: SessionId
@@ -91,6 +92,7 @@ class Session(NamedTuple):
     checkpoint_count: int
     taken_over_by: SessionId | None
     archived_at_ms: int | None
+    task_count: int
 
 
 class SessionProfile(NamedTuple):
