@@ -47,6 +47,7 @@ def session_body(session: Session, profile: SessionProfile, *, now: Moment) -> B
         "taken_over_by": session.taken_over_by,
         "archived_at_ms": session.archived_at_ms,
         "checkpoint_count": session.checkpoint_count,
+        "task_count": session.task_count,
         "policy": policy_body(session, preset=profile.preset),
         "mode": profile.mode,
         "project_id": profile.project_id,

@@ -64,7 +64,7 @@ def _requeue_tasks(view: View, session: Session, profile: SessionProfile) -> Non
     for task in tasks:
         again = requeued(task, now_ms=view.now.wall_ms)
         view.put(again)
-        data: Data = {"task_id": task.id, "was": task.status.value, "attempts": task.attempts}
+        data: Data = {"task_id": task.id, "was": str(task.status), "attempts": task.attempts}
         happening = Happening(EventType.TASK_REQUEUED, Rule.SESSION_LET_GO, view.now.wall_ms, data)
         view.emit((happening,), session_id=session.id, account_id=session.account_id, project_id=task.project_id)
     if profile.current_task_id in [task.id for task in tasks]:

@@ -20,7 +20,8 @@ from holdfast.commands.holding import (
     record,
     seen,
 )
-from holdfast.commands.releasing import require_held
+from holdfast.commands.projects import ensure_project
+from holdfast.commands.releasing import project_key, require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -90,6 +91,9 @@ class StartSession(NamedTuple):
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The account, the scope's guard and its holders, and the session that the client's own id names."""
         needs: list[Need] = [account_key(actor.account_id)]
+        project_id = self.about.parts.project_id or actor.project_id
+        if project_id is not None:
+            needs.append(project_key(actor.account_id, project_id))
         if self.client_session_id is not None:
             needs.append(client_session_key(actor.account_id, self.client_session_id))
         if self.scope is not None:
@@ -240,6 +244,7 @@ class StartSession(NamedTuple):
         view.put(scope)
         view.put(profile)
         record(view, changed)
+        ensure_project(view, profile.project_id)
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
@@ -281,6 +286,7 @@ class StartSession(NamedTuple):
         data: Data = {"scope": scope, "agent": self.agent, "exclusive": is_exclusive, "took_over_from": took_over_from}
         happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
         view.emit((happening,), session_id=session_id, account_id=account_id, project_id=profile.project_id)
+        ensure_project(view, profile.project_id)
         self._name(view, session_id)
         return self._reply(view, session, profile, outcome=CREATED if took_over_from is None else TAKEN_OVER)
 
@@ -391,6 +397,7 @@ class ReportSession(NamedTuple):
         data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
         ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
         view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
+        ensure_project(view, profile.project_id)
         return Reply(session_body(session, profile, now=view.now), created=True)
 
     def _known(self, view: View, known: Session) -> Reply:

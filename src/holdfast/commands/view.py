@@ -194,6 +194,16 @@ class View:
         found.sort(key=lambda row: getattr(row, spec.order), reverse=True)
         return list(islice(found, spec.limit))
 
+    def first(self, members: Members) -> tuple[Any, bool]:
+        """The newest row of a set as it is now, or None; and whether that is certain.
+
+        It is not where the store may have more members than were loaded, and none of those that were is left.
+        """
+        found = self.members(members)
+        loaded = self._members[members][: members.spec.limit]
+        is_certain = len(loaded) < members.spec.limit or any(key_of(row) in loaded for row in found)
+        return found[0] if found else None, is_certain
+
     def count(self, count: Count) -> int:
         """How many rows there are now of what is counted: what the store has, and what was changed since."""
         self.require(count)

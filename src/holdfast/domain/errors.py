@@ -83,7 +83,7 @@ SENTENCES: dict[Code, str] = {
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
-    Code.REVISION_CONFLICT: "Session {session_id} is at revision {revision}, not {given}; nothing was written.",
+    Code.REVISION_CONFLICT: "{subject} is at revision {revision}, not {given}; nothing was written.",
     Code.IDEMPOTENCY_KEY_REUSED: "This Idempotency-Key was used for another body on the same path.",
     Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",
     Code.CURSOR_INVALID: "This cursor does not belong to this list and filter.",
@@ -133,6 +133,7 @@ class Action(StrEnum):
     CREATE_TASK = "create_task"
     READ_TASK = "read_task"
     LIST_TASKS = "list_tasks"
+    LIST_HELD_TASKS = "list_held_tasks"
     START_TASK = "start_task"
     COMPLETE_TASK = "complete_task"
     FAIL_TASK = "fail_task"

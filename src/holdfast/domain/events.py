@@ -72,7 +72,7 @@ class Event(NamedTuple):
     """A happening as it is stored. `number` is assigned as it is saved, without gaps within an account.
 
     recorded_at_ms: when it was committed; its distance from `at_ms` is the delay of the detection.
-    project_id: the session's, kept here since an event outlives its session.
+    session_id: empty where it happened to no session. project_id: kept here since an event outlives its session.
     """
 
     account_id: AccountId
@@ -106,8 +106,8 @@ class EventFilter(NamedTuple):
             return self
         if self.project_id is None:
             return self._replace(project_id=project_id)
-        # Of another project there are none, as of one that nobody has: no event is without a session.
-        return self._replace(session_id="")
+        # Of another project there are none, as of one that nobody has: no event is without a type.
+        return self._replace(type="")
 
     def matches(self, event: Event) -> bool:
         """Whether an event is wanted."""

@@ -131,6 +131,11 @@ def allowed(task: Task) -> list[TaskVerb]:
     return verbs
 
 
+def is_startable(task: Task) -> bool:
+    """Whether nothing but its session keeps a pending task from being started."""
+    return task.status == TaskStatus.PENDING and task.waiting_count == 0
+
+
 def start(task: Task, *, session_id: SessionId | None, now_ms: int) -> Task:
     """Somebody works on the task. session_id: the session that does; None: nobody whose lease would run out.
 
@@ -201,12 +206,12 @@ def _moved(task: Task, verb: TaskVerb, *, now_ms: int) -> Task:
     return task._replace(status=to, ready_in=None, status_reason=None, status_at_ms=now_ms, revision=task.revision + 1)
 
 
-def not_allowed(task: Task, verb: TaskVerb) -> Refusal:
+def not_allowed(task: Task, verb: str) -> Refusal:
     """The refusal of a transition that the table does not have, with those that it has."""
     verbs = allowed(task)
     ways_out = [WayOut(Action.READ_TASK, target=task.id)]
     ways_out += [WayOut(_ACTIONS[each], session_id=task.held_by, target=task.id) for each in verbs]
-    data: dict[str, Any] = {"task_id": task.id, "task_status": task.status.value, "verb": verb.value}
+    data: dict[str, Any] = {"task_id": task.id, "task_status": str(task.status), "verb": str(verb)}
     told = ", ".join(each.value for each in verbs) or "nothing"
     return Refusal(Code.TASK_TRANSITION_NOT_ALLOWED, allowed=told, ways_out=tuple(ways_out), **data)
 

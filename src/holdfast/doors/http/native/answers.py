@@ -80,6 +80,7 @@ class SessionSummary(msgspec.Struct, kw_only=True):
     taken_over_by: SessionId | None
     archived_at: At | None
     checkpoint_count: Count
+    task_count: Annotated[int, Meta(ge=0, description="Unfinished tasks that it holds.")]
     policy: Policy
     mode: str | None
     project_id: str | None

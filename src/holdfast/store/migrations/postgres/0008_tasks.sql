@@ -56,7 +56,8 @@ create table task (
   correlation_id text collate "C" not null
 );
 create index task_by_account on task (account_id, id);
-create index task_by_project on task (account_id, project_id, status, id);
+create index task_by_project on task (account_id, project_id, id);
+create index task_by_status on task (account_id, project_id, status, id);
 create index task_by_readiness on task (account_id, ready_in, rank) where ready_in is not null;
 create index task_by_holder on task (held_by, id) where held_by is not null;
 create index task_by_session on task (last_session_id, id) where last_session_id is not null;
