@@ -57,6 +57,24 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/sessions/{id}"): Example(),
     ("GET", "/v1/sessions/{id}/explain"): Example(),
     ("GET", "/v1/sessions/{id}/checkpoints"): Example(query="limit=3"),
+    ("GET", "/v1/sessions/{id}/tasks"): Example(query="limit=3"),
+    ("POST", "/v1/projects"): Example({"id": ABOUT, "repository": "example"}),
+    ("GET", "/v1/projects"): Example(query="status=active"),
+    ("GET", "/v1/projects/{id}"): Example(),
+    ("PATCH", "/v1/projects/{id}"): Example({"status": "paused", "meta": {"a": None}}),
+    ("GET", "/v1/projects/{id}/sessions"): Example(query="limit=3"),
+    ("GET", "/v1/projects/{id}/summary"): Example(),
+    ("POST", "/v1/tasks"): Example({"project_id": ABOUT, "name": "example", "meta": {"a": 1}}),
+    ("GET", "/v1/tasks"): Example(query="ready=true"),
+    ("POST", "/v1/tasks/claim"): Example({"session_id": ABOUT, "project_id": "example"}),
+    ("GET", "/v1/tasks/{id}"): Example(),
+    ("PATCH", "/v1/tasks/{id}"): Example({"priority": 3, "depends_on": []}),
+    ("DELETE", "/v1/tasks/{id}"): Example(),
+    ("POST", "/v1/tasks/{id}/start"): Example({}),
+    ("POST", "/v1/tasks/{id}/complete"): Example({"result": {"a": 1}}, after=("start",)),
+    ("POST", "/v1/tasks/{id}/fail"): Example({"error_message": "it broke"}, after=("start",)),
+    ("POST", "/v1/tasks/{id}/block"): Example(REASON, after=("start",)),
+    ("POST", "/v1/tasks/{id}/release"): Example(REASON, after=("start",)),
     ("GET", "/v1/events"): Example(query="limit=3"),
     ("GET", "/v1/events/stream"): Example(query="after=start"),
     ("GET", "/v1/sessions/{id}/events"): Example(query="limit=3"),
@@ -112,6 +130,16 @@ def _made(account: Account, route: Route, found: Example) -> str:
     if "/keys" in route.path:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
         return str(made.json["id"])
+    if "/projects" in route.path or (route.path == "/v1/tasks" and route.method == "POST"):
+        project_id = f"project-{next(_numbers)}"
+        if "{id}" in route.path or "/tasks" in route.path:
+            assert account.call("POST", "/v1/projects", {"id": project_id}, by="admin").status == 201
+        return project_id
+    if route.path.startswith("/v1/tasks/{id}"):
+        return _made_task(account, found)
+    if route.path == "/v1/tasks/claim":
+        account.call("POST", "/v1/projects", {"id": "example"}, by="admin")
+        account.call("POST", "/v1/tasks", {"project_id": "example", "name": "example"}, by="admin")
     number = sum(1 for _ in account.each("/v1/sessions"))
     session = account.start(client_session_id=f"example-{number}", holder_id=f"holder-{number}")
     for verb in found.after:
@@ -119,9 +147,17 @@ def _made(account: Account, route: Route, found: Example) -> str:
     return str(session["id"])
 
 
+def _made_task(account: Account, found: Example) -> str:
+    """The id of a new task for an example."""
+    project_id = f"project-{next(_numbers)}"
+    assert account.call("POST", "/v1/projects", {"id": project_id}, by="admin").status == 201
+    task = account.call("POST", "/v1/tasks", {"project_id": project_id, "name": "example"}, by="admin")
+    for verb in found.after:
+        assert account.call("POST", f"/v1/tasks/{task.json['id']}/{verb}", {}, by="admin").status == 200
+    return str(task.json["id"])
+
+
 def _filled(body: Json, about: str) -> Json:
     if "heartbeats" in body:
         return {"heartbeats": [{"session_id": about}]}
-    if body.get("id") == ABOUT:
-        return {**body, "id": about}
-    return body
+    return {name: about if value == ABOUT else value for name, value in body.items()}

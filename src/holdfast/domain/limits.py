@@ -20,6 +20,9 @@ SCOPE_BYTES_MAX = 1_000
 NAME_CHARS_MAX = 128
 """Names and labels that a table shows: agent, venture, repo, branch."""
 
+TITLE_CHARS_MAX = 256
+"""Names of tasks and projects, and what they are called elsewhere: the longest title of a GitHub issue."""
+
 NOTE_CHARS_MAX = 2_000
 """A reason, a status note, an activity: a paragraph for a person, rewritten with every beat."""
 

@@ -286,7 +286,7 @@ def event_body(event: Event) -> Body:
         "id": event.id,
         "type": str(event.type),
         "rule": str(event.rule),
-        "session_id": event.session_id,
+        "session_id": event.session_id or None,
         "project_id": event.project_id,
         "at_ms": event.at_ms,
         "recorded_at_ms": event.recorded_at_ms,

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from holdfast.client.api import Json
 from holdfast.domain.errors import Action
@@ -23,6 +24,17 @@ class Hint(NamedTuple):
 def _on_session(verb: str, *options: str, remark: str = "") -> Callable[[Way], Hint]:
     def hint(way: Way) -> Hint:
         return Hint(" ".join(["holdfast", verb, shlex.quote(_session_id(way) or "ID"), *options]), remark)
+
+    return hint
+
+
+def _on_target(verb: str, *options: str) -> Callable[[Way], Hint]:
+    """A verb on the task or project in the path of the request that a way out suggests."""
+
+    def hint(way: Way) -> Hint:
+        parts = fields.text(way, "path").split("/")
+        target = unquote(parts[3]) if len(parts) > 3 and parts[3] else "ID"
+        return Hint(" ".join(["holdfast", verb, shlex.quote(target), *options]))
 
     return hint
 
@@ -57,13 +69,26 @@ HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.END: _on_session("end"),
     Action.ARCHIVE: _on_session("archive"),
     Action.REPEAT_WITH_TOKEN: _say("The same again with --token N, the fencing token that its start printed."),
-    Action.REPEAT_WITH_REVISION: _on_session("show", remark="somebody changed it; look, then try again"),
+    Action.REPEAT_WITH_REVISION: _say("Somebody changed it; look, then try again."),
     Action.REPEAT_WITH_NEW_KEY: _say("The same again: every call has a new idempotency key."),
     Action.REPEAT_LATER: _say("The same again, later."),
     Action.REPEAT_FROM_START: _say("The same again, from the start of the list; events: holdfast events --after start"),
     Action.CREATE_KEY: lambda _: Hint("holdfast keys create", "with an admin key"),
     Action.READ_ACCOUNTS: lambda _: Hint("holdfast accounts list", "with an admin key"),
     Action.FREE_SPACE: _say("Make room on the server's disk."),
+    Action.READ_PROJECT: _on_target("project show"),
+    Action.CHANGE_PROJECT: _on_target("project change", "--name NAME"),
+    Action.CREATE_PROJECT: lambda _: Hint("holdfast project add NAME"),
+    Action.READ_TASK: _on_target("task show"),
+    Action.LIST_TASKS: lambda _: Hint("holdfast task list"),
+    Action.LIST_HELD_TASKS: lambda way: Hint(f"holdfast task list --session {shlex.quote(_session_id(way) or 'ID')}"),
+    Action.CLAIM_TASK: lambda _: Hint("holdfast task claim"),
+    Action.START_TASK: _on_target("task start"),
+    Action.COMPLETE_TASK: _on_target("task done"),
+    Action.FAIL_TASK: _on_target("task fail", '--error "WHY"'),
+    Action.BLOCK_TASK: _on_target("task block", '--reason "WHY"'),
+    Action.RELEASE_TASK: _on_target("task release"),
+    Action.CHANGE_DEPENDENCIES: _on_target("task change", "--no-depends-on"),
 }
 """For every way out that there is. A test holds it complete."""
 

@@ -12,8 +12,9 @@ import msgspec
 
 from holdfast import __version__
 from holdfast.domain.errors import SENTENCES, Code
+from holdfast.domain.limits import ID_CHARS_MAX
 from holdfast.doors.http.bodies import OF_ACCOUNTS
-from holdfast.doors.http.native.answers import DESCRIBED, Described, Problem, Text
+from holdfast.doors.http.native.answers import DESCRIBED, Described, Nothing, Problem, Text
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
 from holdfast.doors.http.routing import Route
 from holdfast.doors.http.words import reference_name
@@ -228,7 +229,7 @@ def _schemas(routes: list[Route], described: Iterable[Described]) -> _Schemas:
     for route in routes:
         records += [record for record in (route.body, route.query) if record is not None]
     for each in described:
-        records += [shape for shape in each.answers.values() if not isinstance(shape, Text)]
+        records += [shape for shape in each.answers.values() if not isinstance(shape, Text | Nothing)]
     return _Schemas(records)
 
 
@@ -274,8 +275,11 @@ def _security(route: Route) -> list[Json]:
 
 def _path_parameters(route: Route) -> list[Json]:
     names = [segment[1:-1] for segment in route.path.split("/") if segment.startswith("{")]
-    is_account = route.path.startswith("/v1/accounts/")
-    schema = {"type": "string", "pattern": OF_ACCOUNTS if is_account else "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$"}
+    schema: Json = {"type": "string", "pattern": "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$"}
+    if route.path.startswith("/v1/accounts/"):
+        schema = {"type": "string", "pattern": OF_ACCOUNTS}
+    elif route.path.startswith("/v1/projects/"):
+        schema = {"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX}
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 
@@ -309,9 +313,11 @@ def _header_parameters(route: Route) -> list[Json]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def _answer(route: Route, shape: type[msgspec.Struct] | Text, schemas: _Schemas) -> Json:
+def _answer(route: Route, shape: type[msgspec.Struct] | Text | Nothing, schemas: _Schemas) -> Json:
     headers = ["X-Request-Id", "X-Correlation-ID", *(["Idempotency-Replayed"] if route.is_mutating else [])]
     headers += [] if route.scope is None else _RATE_HEADERS
+    if isinstance(shape, Nothing):
+        return _response(shape.about, headers, {})
     if isinstance(shape, Text):
         return _response(shape.about, headers, {shape.media_type: {}})
     schema = schemas.of(shape)
@@ -332,7 +338,7 @@ def _refusal(status: int, codes: Mapping[str, str]) -> Json:
 
 def _response(about: str, headers: Iterable[str], content: Json) -> Json:
     references = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-    return {"description": about, "headers": references, "content": content}
+    return {"description": about, "headers": references, **({"content": content} if content else {})}
 
 
 def _tag(module: str) -> str:

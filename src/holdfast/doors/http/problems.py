@@ -1,6 +1,7 @@
 """Refusals as HTTP: one table from code to status, and the document that says why and what to do next."""
 
 from typing import Any
+from urllib.parse import quote
 
 from holdfast.commands.bodies import Body
 from holdfast.domain.errors import SENTENCES, Action, Code, Refusal, WayOut
@@ -36,6 +37,15 @@ STATUS: dict[Code, int] = {
     Code.SECRET_ALREADY_SHOWN: 409,
     Code.CURSOR_INVALID: 422,
     Code.CURSOR_EXPIRED: 410,
+    Code.PROJECT_EXISTS: 409,
+    Code.TASK_TRANSITION_NOT_ALLOWED: 409,
+    Code.TASK_WAITING: 409,
+    Code.TASK_HELD: 409,
+    Code.TASK_LOST: 409,
+    Code.TASK_NEEDED: 409,
+    Code.TASK_IN_PROGRESS: 409,
+    Code.TASK_CROWDED: 409,
+    Code.TOO_MANY_TASKS: 409,
     Code.BUSY: 503,
     Code.OVERLOADED: 503,
     Code.TOO_MANY_STREAMS: 429,
@@ -147,7 +157,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
-    **{name: name for name in ("limit", "usage")},
+    **{name: name for name in ("limit", "usage", "project_id", "task_id", "task_status", "holder_session_id")},
     "status": "session_status",
 }
 """What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name
@@ -177,7 +187,10 @@ def way_out(way: WayOut) -> Body:
     body: Body = {"action": way.action.value}
     method, path, fields, phrase = _REQUESTS[way.action]
     if method is not None:
-        body |= {"method": method, "path": path.format(session=session)}
+        target = "" if way.target is None else quote(way.target, safe="")
+        body |= {"method": method, "path": path.format(session=session, target=target)}
+    if way.action in _WORKING and way.session_id is not None:
+        fields = {"session_id": way.session_id, "fencing_token": "…", **fields}
     if way.identity is not None:
         fields = {**fields, **way.identity._asdict()}
     if way.action == Action.START_TAKING_OVER:
@@ -228,4 +241,29 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
     Action.READ_ACCOUNTS: ("GET", "/v1/accounts", {}, "See which accounts there are."),
     Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
+    Action.READ_PROJECT: ("GET", "/v1/projects/{target}", {}, "Read the project as it is now."),
+    Action.CHANGE_PROJECT: ("PATCH", "/v1/projects/{target}", {"name": "…"}, "Change the project that there is."),
+    Action.CREATE_PROJECT: ("POST", "/v1/projects", {"name": "…"}, "Make the project first."),
+    Action.READ_TASK: ("GET", "/v1/tasks/{target}", {}, "Read the task as it is now."),
+    Action.LIST_TASKS: ("GET", "/v1/tasks", {}, "See which tasks there are."),
+    Action.LIST_HELD_TASKS: ("GET", "{session}/tasks", {}, "See which tasks it holds; complete or release one first."),
+    Action.CLAIM_TASK: ("POST", "/v1/tasks/claim", {}, "Claim another task."),
+    Action.START_TASK: ("POST", "/v1/tasks/{target}/start", {}, "Start the task."),
+    Action.COMPLETE_TASK: ("POST", "/v1/tasks/{target}/complete", {}, "Complete the task."),
+    Action.FAIL_TASK: ("POST", "/v1/tasks/{target}/fail", {"error_message": "…"}, "Fail the task, and say why."),
+    Action.BLOCK_TASK: ("POST", "/v1/tasks/{target}/block", {"reason": "…"}, "Block the task."),
+    Action.RELEASE_TASK: ("POST", "/v1/tasks/{target}/release", {}, "Release the task, so that it is pending again."),
+    Action.CHANGE_DEPENDENCIES: ("PATCH", "/v1/tasks/{target}", {"depends_on": []}, "Let it wait for nothing."),
 }
+
+_WORKING = frozenset(
+    {
+        Action.CLAIM_TASK,
+        Action.START_TASK,
+        Action.COMPLETE_TASK,
+        Action.FAIL_TASK,
+        Action.BLOCK_TASK,
+        Action.RELEASE_TASK,
+    }
+)
+"""What a session does that holds, or wants, a task: the request names it, with its token where it is exclusive."""

@@ -10,8 +10,10 @@ from holdfast.doors.http.native import (
     keys,
     lifecycle,
     metrics,
+    projects,
     requests,
     starts,
+    tasks,
     upkeep,
 )
 
@@ -21,6 +23,8 @@ ROUTES = [
     *lifecycle.ROUTES,
     *fleet.ROUTES,
     *history.ROUTES,
+    *projects.ROUTES,
+    *tasks.ROUTES,
     *events.ROUTES,
     *keys.ROUTES,
     *accounts.ROUTES,

@@ -19,7 +19,9 @@ from holdfast.domain.errors import Action, Code
 from holdfast.domain.events import EventType, Rule
 from holdfast.domain.liveness import Liveness
 from holdfast.domain.policy import OnLapse
+from holdfast.domain.project import ProjectStatus
 from holdfast.domain.session import EndReason, FailedBy, Status
+from holdfast.domain.task import TaskStatus
 
 SessionId = Annotated[str, Meta(examples=["sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"])]
 AccountId = Annotated[str, Meta(examples=["default"])]
@@ -29,6 +31,7 @@ Seconds = Annotated[float, Meta(examples=[60])]
 At = Annotated[datetime, Meta(tz=True)]
 Soon = Annotated[At | None, Meta(examples=["2026-01-17T10:03:00.000Z"])]
 Interval = Annotated[float | None, Meta(examples=[60])]
+TaskId = Annotated[str, Meta(examples=["task_01KF5V3Z5RTASK456789ABCDEF"])]
 Count = Annotated[int, Meta(ge=0)]
 NextCursor = Annotated[str, Meta(description="Where the list goes on; null on the last page.")]
 Total = Annotated[int, Meta(description="All rows of the filter; only with `include_total=true`.")]
@@ -259,12 +262,12 @@ class Happening(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """One change of a session's state."""
+    """One change of the state of a session, a task or a project; which one, `data` tells."""
 
     id: Annotated[str, Meta(examples=["evt_01KF5V3Z5RXYZ0123456789ABC"])]
     type: Annotated[EventType, Meta(examples=["session.started"])]
     rule: Annotated[Rule, Meta(examples=["requested"])]
-    session_id: SessionId
+    session_id: Annotated[SessionId | None, Meta(description="Null where it happened to no session.")]
     project_id: str | None
     at: Annotated[At, Meta(description="When it took effect.")]
     recorded_at: At
@@ -601,6 +604,119 @@ class RequestCounts(msgspec.Struct):
     items: list[RequestCount]
 
 
+class Project(msgspec.Struct, kw_only=True):
+    """What sessions and tasks belong to."""
+
+    id: Annotated[str, Meta(examples=["holdfast"])]
+    name: Annotated[str, Meta(examples=["Holdfast"])]
+    repository: str | None
+    status: Annotated[ProjectStatus, Meta(description="Only an active one hands out tasks.", examples=["active"])]
+    external_ref: Annotated[str | None, Meta(description="What it is called where it is kept, such as GitHub.")]
+    external_url: str | None
+    meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")]
+    revision: Annotated[int, Meta(description="For `If-Match`.", examples=[1])]
+    created_at: At
+    changed_at: At
+    correlation_id: str
+
+
+class ProjectList(msgspec.Struct):
+    """A page of projects, by id."""
+
+    items: list[Project]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class SessionGroup(msgspec.Struct):
+    """The sessions of one status: all of them counted, and the newest."""
+
+    status: Status
+    count: Count
+    sessions: list[SessionSummary]
+
+
+class ProjectSessions(msgspec.Struct):
+    """A project's sessions by status, those of which there are none included."""
+
+    project_id: str
+    total: Count
+    groups: list[SessionGroup]
+
+
+class SessionCounts(msgspec.Struct):
+    """Sessions, counted."""
+
+    total: Count
+    by_status: dict[str, int]
+
+
+class TaskCounts(msgspec.Struct):
+    """Tasks, counted. `ready`: those that can be claimed."""
+
+    total: Count
+    ready: Count
+    by_status: dict[str, int]
+
+
+class ProjectSummary(msgspec.Struct):
+    """A project, and how its work stands."""
+
+    project: Project
+    sessions: SessionCounts
+    tasks: TaskCounts
+
+
+class Task(msgspec.Struct, kw_only=True):
+    """A piece of work, done by one session at a time."""
+
+    id: TaskId
+    project_id: Annotated[str, Meta(examples=["holdfast"])]
+    name: Annotated[str, Meta(examples=["write the parser"])]
+    description: str | None
+    status: Annotated[TaskStatus, Meta(examples=["pending"])]
+    ready: Annotated[bool, Meta(description="It can be claimed.")]
+    priority: Annotated[int, Meta(description="The higher is claimed first, and the older of equal ones.")]
+    depends_on: list[TaskId]
+    waiting_count: Annotated[int, Meta(ge=0, description="How many of those are not completed.")]
+    session_id: Annotated[SessionId | None, Meta(description="Which works on it, or finished it.")]
+    last_session_id: Annotated[SessionId | None, Meta(description="To which it was given last.")]
+    attempts: Annotated[int, Meta(ge=0, description="How often it was started.")]
+    external_ref: Annotated[str | None, Meta(description="What it is called where it is kept, such as GitHub.")]
+    external_url: str | None
+    status_reason: Annotated[str | None, Meta(description="Why it was blocked or released.")]
+    error_message: Annotated[str | None, Meta(description="Why it failed last.")]
+    result: Any
+    meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")]
+    revision: Annotated[int, Meta(description="For `If-Match`.", examples=[1])]
+    created_at: At
+    status_changed_at: At
+    started_at: At | None
+    finished_at: At | None
+    correlation_id: str
+
+
+class TaskList(msgspec.Struct):
+    """A page of tasks, newest first."""
+
+    items: list[Task]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class DeletedTasks(msgspec.Struct):
+    """What a deletion took away, counted."""
+
+    tasks: Count
+
+
+class DeletedTask(msgspec.Struct):
+    """A task that is gone."""
+
+    id: TaskId
+    deleted: DeletedTasks
+
+
 class FieldFault(msgspec.Struct):
     """One field that was not accepted, and why."""
 
@@ -629,12 +745,22 @@ class Problem(msgspec.Struct, kw_only=True):
     revision: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     usage: int | UnsetType = UNSET
+    project_id: str | UnsetType = UNSET
+    task_id: str | UnsetType = UNSET
+    task_status: str | UnsetType = UNSET
+    holder_session_id: str | UnsetType = UNSET
 
 
 class Text(NamedTuple):
     """An answer that is no JSON of ours: its media type, and what is in it."""
 
     media_type: str
+    about: str
+
+
+class Nothing(NamedTuple):
+    """An answer without a body, and what it means."""
+
     about: str
 
 
@@ -646,7 +772,7 @@ class Described(NamedTuple):
     """
 
     name: str
-    answers: Mapping[int, type[msgspec.Struct] | Text]
+    answers: Mapping[int, type[msgspec.Struct] | Text | Nothing]
     refuses: tuple[str, ...] = ()
     example: Body | None = None
 
@@ -663,6 +789,10 @@ _STARTING = (
     Code.QUOTA_EXCEEDED,
     *_OVER,
 )
+
+_TAKING = (*_WRITING, Code.SESSION_PARKED, Code.TOO_MANY_TASKS)
+_ON_TASK = (*_WRITING, Code.TASK_HELD, Code.TASK_LOST, Code.TASK_TRANSITION_NOT_ALLOWED)
+_WORKER: Body = {"session_id": "sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD", "fencing_token": 1}
 
 _FOLLOWING = (Code.CURSOR_INVALID, Code.CURSOR_EXPIRED)
 
@@ -764,6 +894,58 @@ DESCRIBED: Mapping[str, Described] = {
         (*_FOLLOWING, Code.TOO_MANY_STREAMS),
     ),
     "GET /v1/sessions/{id}/events": Described("list_session_events", {200: Events}, (Code.NOT_FOUND, *_FOLLOWING)),
+    "POST /v1/projects": Described(
+        "create_project",
+        {201: Project},
+        (Code.NOT_FOUND, Code.PROJECT_EXISTS),
+        {"id": "holdfast", "name": "Holdfast", "repository": "github.com/example/holdfast"},
+    ),
+    "GET /v1/projects": Described("list_projects", {200: ProjectList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/projects/{id}": Described("read_project", {200: Project}, (Code.NOT_FOUND,)),
+    "PATCH /v1/projects/{id}": Described(
+        "patch_project", {200: Project}, (Code.NOT_FOUND, Code.REVISION_CONFLICT), {"status": "paused"}
+    ),
+    "GET /v1/projects/{id}/sessions": Described("list_project_sessions", {200: ProjectSessions}, (Code.NOT_FOUND,)),
+    "GET /v1/projects/{id}/summary": Described("summarize_project", {200: ProjectSummary}, (Code.NOT_FOUND,)),
+    "POST /v1/tasks": Described(
+        "create_task",
+        {201: Task},
+        (*_TAKING, Code.TASK_CROWDED),
+        {"project_id": "holdfast", "name": "write the parser", "priority": 5},
+    ),
+    "GET /v1/tasks": Described("list_tasks", {200: TaskList}, (Code.CURSOR_INVALID,)),
+    "POST /v1/tasks/claim": Described(
+        "claim_task", {200: Task, 204: Nothing("No task is ready.")}, _TAKING, {**_WORKER, "project_id": "holdfast"}
+    ),
+    "GET /v1/tasks/{id}": Described("read_task", {200: Task}, (Code.NOT_FOUND,)),
+    "PATCH /v1/tasks/{id}": Described(
+        "patch_task",
+        {200: Task},
+        (Code.NOT_FOUND, Code.REVISION_CONFLICT, Code.TASK_TRANSITION_NOT_ALLOWED, Code.TASK_CROWDED),
+        {"priority": 9},
+    ),
+    "DELETE /v1/tasks/{id}": Described(
+        "delete_task", {200: DeletedTask}, (Code.NOT_FOUND, Code.TASK_IN_PROGRESS, Code.TASK_NEEDED)
+    ),
+    "POST /v1/tasks/{id}/start": Described(
+        "start_task",
+        {200: Task},
+        (*_TAKING, Code.TASK_HELD, Code.TASK_WAITING, Code.TASK_TRANSITION_NOT_ALLOWED),
+        _WORKER,
+    ),
+    "POST /v1/tasks/{id}/complete": Described(
+        "complete_task", {200: Task}, _ON_TASK, {**_WORKER, "result": {"pull_request": 12}}
+    ),
+    "POST /v1/tasks/{id}/fail": Described(
+        "fail_task", {200: Task}, _ON_TASK, {**_WORKER, "error_message": "the build broke"}
+    ),
+    "POST /v1/tasks/{id}/block": Described(
+        "block_task", {200: Task}, _ON_TASK, {**_WORKER, "reason": "waits for a review"}
+    ),
+    "POST /v1/tasks/{id}/release": Described("release_task", {200: Task}, _ON_TASK, _WORKER),
+    "GET /v1/sessions/{id}/tasks": Described(
+        "list_session_tasks", {200: TaskList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
+    ),
     "POST /v1/keys": Described(
         "create_key", {201: CreatedKey}, (Code.SECRET_ALREADY_SHOWN,), {"name": "ci", "scopes": ["agent"]}
     ),
