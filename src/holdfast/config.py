@@ -139,6 +139,7 @@ class Settings:
     request_log_retention_days: int
     session_archive_days: int
     session_delete_days: int
+    task_retention_days: int
     otel_endpoint: str | None
 
 
@@ -636,6 +637,7 @@ SETTINGS = (
     Setting("request_log_retention_days", "days until requests are deleted; 0 keeps them", _read_days, default=7),
     Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
     Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
+    Setting("task_retention_days", "days until finished tasks are deleted; 0 keeps them", _read_days, default=90),
     Setting(
         "otel_endpoint",
         "where traces are sent by OTLP; default: OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -131,7 +131,7 @@ def _made(account: Account, route: Route, found: Example) -> str:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
         return str(made.json["id"])
     if "/projects" in route.path or (route.path == "/v1/tasks" and route.method == "POST"):
-        project_id = f"project-{next(_numbers)}"
+        project_id = f"project-of-an-example-{next(_numbers)}"
         if "{id}" in route.path or "/tasks" in route.path:
             assert account.call("POST", "/v1/projects", {"id": project_id}, by="admin").status == 201
         return project_id
@@ -149,7 +149,7 @@ def _made(account: Account, route: Route, found: Example) -> str:
 
 def _made_task(account: Account, found: Example) -> str:
     """The id of a new task for an example."""
-    project_id = f"project-{next(_numbers)}"
+    project_id = f"project-of-an-example-{next(_numbers)}"
     assert account.call("POST", "/v1/projects", {"id": project_id}, by="admin").status == 201
     task = account.call("POST", "/v1/tasks", {"project_id": project_id, "name": "example"}, by="admin")
     for verb in found.after:

@@ -74,6 +74,9 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
             "/v1/accounts": {"name": "another"},
             "/v1/heartbeats": {"heartbeats": [{"session_id": "another"}]},
             "/v1/cleanup": {"older_than_days": 8},
+            "/v1/projects": {"name": "another"},
+            "/v1/projects/{id}": {"name": "another"},
+            "/v1/tasks/{id}": {"name": "another"},
         }
         change = changes.get(route.path, {"reason": "another"})
         if route.body is not None and "reason" not in route.body.__struct_fields__ and route.path not in changes:

@@ -58,6 +58,7 @@ def test_without_anything_given_the_defaults_hold(tmp_path: Path) -> None:
         request_log_retention_days=7,
         session_archive_days=30,
         session_delete_days=30,
+        task_retention_days=90,
         otel_endpoint=None,
     )
     assert set(loaded.sources.values()) == {"default"}

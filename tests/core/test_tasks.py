@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.commands import tasks
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.projects import CreateProject, PatchProject
 from holdfast.commands.rows import Key
@@ -28,7 +29,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Action, Code, Refusal
 from holdfast.domain.events import Event
 from holdfast.domain.ids import SessionId, TaskId
-from holdfast.domain.limits import DAY_MS, TASK_DEPENDENTS_MAX, TASKS_HELD_MAX
+from holdfast.domain.limits import DAY_MS, TASK_DEPENDENTS_MAX
 from holdfast.domain.project import Project
 from holdfast.domain.session import EndReason
 from holdfast.domain.task import TABLE, Task, TaskDependency, TaskStatus, TaskVerb
@@ -108,8 +109,9 @@ class Shop:
         waits = rows_in_account(self.store.store, TaskDependency, self.agent.account_id)
         for row in tasks.values():
             assert row.waiting_count == sum(wait.task_id == row.id for wait in waits)
-            is_ready = row.status == TaskStatus.PENDING and row.waiting_count == 0 and row.held_by is None
-            assert row.ready_in == (row.project_id if is_ready else None)
+            is_ready = row.status == TaskStatus.PENDING and row.waiting_count == 0
+            queue = f"project={row.project_id}" if row.held_by is None else f"session={row.held_by}"
+            assert row.ready_in == (queue if is_ready else None)
             assert row.held_by is None or row.status in (TaskStatus.PENDING, TaskStatus.IN_PROGRESS)
         for wait in waits:
             assert tasks[wait.depends_on_id].status != TaskStatus.COMPLETED
@@ -136,42 +138,42 @@ def test_the_highest_priority_is_claimed_first_and_the_oldest_of_it(shop: Shop) 
 
 
 def test_no_task_goes_to_two_of_many_claims_in_one_batch(shop: Shop) -> None:
-    tasks = [shop.add() for _ in range(150)]
+    added = [shop.add() for _ in range(150)]
     sessions = [shop.begin() for _ in range(160)]
     outcomes = shop.caller.do_all(*[ClaimTask(session, None, "p") for session in sessions], by=shop.agent)
     claimed = [outcome.body.get("id") for outcome in outcomes if isinstance(outcome, Reply)]
-    assert claimed == [*tasks, *[None] * 10]
+    assert claimed == [*added, *[None] * 10]
 
 
 def test_a_batch_that_adds_a_task_behind_many_still_hands_out_the_first_ones(shop: Shop) -> None:
-    tasks = [shop.add() for _ in range(20)]
+    added = [shop.add() for _ in range(20)]
     sessions = [shop.begin() for _ in range(21)]
     late = CreateTask("p", None, None, "late", -1, ())
     claims = [ClaimTask(session, None, "p") for session in sessions]
     outcomes = shop.caller.do_all(late, *claims, by=shop.agent)
     bodies = [outcome.body for outcome in outcomes if isinstance(outcome, Reply)]
-    assert [body["id"] for body in bodies[1:]] == [*tasks, bodies[0]["id"]]
+    assert [body["id"] for body in bodies[1:]] == [*added, bodies[0]["id"]]
 
 
 def test_a_lapse_queues_the_tasks_again_once_and_counts_the_attempt(shop: Shop) -> None:
-    tasks = [shop.add() for _ in range(2)]
+    added = [shop.add() for _ in range(2)]
     session = shop.begin()
-    assert [shop.claim(session) for _ in range(2)] == tasks
+    assert [shop.claim(session) for _ in range(2)] == added
     shop.caller.serve(LEASE_MS)
     shop.caller.sweep()
     shop.caller.serve(FAIL_AFTER_MS)
     shop.caller.sweep()
     shop.caller.serve(2 * DAY_MS)
     shop.caller.sweep()
-    for task_id in tasks:
+    for task_id in added:
         row = shop.task(task_id)
         assert (row.status, row.held_by, row.attempts, row.last_session_id) == ("pending", None, 1, session)
     assert len(shop.told("task.requeued")) == 2
     assert session_of(shop.store.store, session).task_count == 0
     assert profile_of(shop.store.store, session).current_task_id is None
     other = shop.begin()
-    assert shop.claim(other) == tasks[0]
-    assert shop.task(tasks[0]).attempts == 2
+    assert shop.claim(other) == added[0]
+    assert shop.task(added[0]).attempts == 2
 
 
 @pytest.mark.parametrize("how", ["end", "fail", "stall", "take over", "take over forced", "supersede", "start anew"])
@@ -193,7 +195,7 @@ def test_however_a_session_is_over_its_tasks_are_pending_again_in_the_same_trans
     }[how]
     shop.do(command, by=shop.operator)
     row = shop.task(task_id)
-    assert (row.status, row.held_by, row.ready_in, row.attempts) == ("pending", None, "p", 1)
+    assert (row.status, row.held_by, row.ready_in, row.attempts) == ("pending", None, "project=p", 1)
     assert session_of(shop.store.store, session).task_count == 0
     assert profile_of(shop.store.store, session).current_task_id is None
     assert len(shop.told("task.requeued")) == 1
@@ -241,14 +243,14 @@ def test_a_strict_session_that_lapsed_is_given_nothing(shop: Shop) -> None:
 
 
 def test_a_parked_session_keeps_its_tasks_and_takes_no_more(shop: Shop) -> None:
-    tasks = [shop.add(), shop.add()]
+    added = [shop.add(), shop.add()]
     session = shop.begin()
     shop.claim(session)
     shop.do(ParkSession(session, None, None, None))
     shop.caller.serve(2 * DAY_MS)
     shop.caller.sweep()
     assert shop.refused(ClaimTask(session, None, "p")).code == Code.SESSION_PARKED
-    assert shop.do(CompleteTask(tasks[0], session))["status"] == "completed"
+    assert shop.do(CompleteTask(added[0], session))["status"] == "completed"
 
 
 def test_an_exclusive_session_shows_its_token(shop: Shop) -> None:
@@ -343,14 +345,17 @@ def test_no_more_tasks_wait_for_one_than_may(shop: Shop) -> None:
     assert shop.refused(wait).code == Code.TASK_CROWDED
     shop.do(StartTask(first))
     shop.do(CompleteTask(first))
-    assert all(row.ready_in == "p" for row in rows_in_account(shop.store.store, Task, shop.agent.account_id)[1:])
+    assert all(
+        row.ready_in == "project=p" for row in rows_in_account(shop.store.store, Task, shop.agent.account_id)[1:]
+    )
 
 
-def test_a_session_holds_no_more_than_it_may(shop: Shop) -> None:
-    for _ in range(TASKS_HELD_MAX + 1):
+def test_a_session_holds_no_more_than_it_may(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "TASKS_HELD_MAX", 3)
+    for _ in range(4):
         shop.add()
     session = shop.begin()
-    held = [shop.claim(session) for _ in range(TASKS_HELD_MAX)]
+    held = [shop.claim(session) for _ in range(3)]
     refusal = shop.refused(ClaimTask(session, None, "p"))
     assert (refusal.code, [way.action for way in refusal.ways_out]) == (Code.TOO_MANY_TASKS, [Action.LIST_HELD_TASKS])
     shop.do(EndSession(session, None, EndReason.COMPLETED))
@@ -477,21 +482,21 @@ def test_what_a_bound_key_does_not_see_is_not_found(shop: Shop) -> None:
 
 
 def test_a_claim_repeated_with_its_key_gives_the_same_task(shop: Shop) -> None:
-    tasks = [shop.add(), shop.add()]
+    added = [shop.add(), shop.add()]
     session = shop.begin()
     claim = ClaimTask(session, None, "p")
     first = shop.caller.accepted(claim, by=shop.agent, key="key-0001")
     again = shop.caller.accepted(claim, by=shop.agent, key="key-0001")
-    assert (first.body["id"], again.is_replay, again.body) == (tasks[0], True, first.body)
+    assert (first.body["id"], again.is_replay, again.body) == (added[0], True, first.body)
 
 
 def test_many_that_die_at_once_give_everything_back(shop: Shop) -> None:
-    tasks = [shop.add() for _ in range(40)]
+    added = [shop.add() for _ in range(40)]
     sessions = [shop.begin() for _ in range(20)]
     shop.caller.do_all(*[ClaimTask(session, None, "p") for session in sessions * 2], by=shop.agent)
     shop.caller.serve(LEASE_MS)
     shop.caller.sweep()
-    rows = [shop.task(task_id) for task_id in tasks]
+    rows = [shop.task(task_id) for task_id in added]
     assert all((row.status, row.attempts, row.held_by) == ("pending", 1, None) for row in rows)
     assert len(shop.told("task.requeued")) == 40
 

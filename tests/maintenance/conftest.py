@@ -9,10 +9,12 @@ import pytest
 from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.notes import WriteCheckpoint
+from holdfast.commands.projects import CreateProject
 from holdfast.commands.starts import About
+from holdfast.commands.tasks import ClaimTask, CreateTask
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
-from holdfast.domain.ids import AccountId
+from holdfast.domain.ids import AccountId, TaskId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
@@ -56,6 +58,12 @@ def fill(store: Store, clock: FakeClock) -> Caller:
             there = reach(state, caller, is_exclusive=number % 2 == 0, account_id=account_id, scope=f"repo={state}")
             if state == "active":
                 caller.accepted(WriteCheckpoint(there.id, there.token, "half of it is done"), by=there.holder)
+                caller.accepted(CreateProject("project", ()), by=there.holder)
+                task = CreateTask("project", None, None, "task", 0, ())
+                first = TaskId(caller.accepted(task, by=there.holder).body["id"])
+                caller.accepted(task._replace(depends_on=(first,)), by=there.holder)
+                caller.accepted(task, by=there.holder)
+                caller.accepted(ClaimTask(there.id, there.token, "project"), by=there.holder)
     key = CreateKey("a key", KeyScope.AGENT, None, bytes(KEY_ENTROPY_BYTES))
     caller.accepted(key, by=ADMIN, key="create-a-key")
     about = About(machine_id="ünïcödé 🚀 \\ \t", meta_json='{"quoted": "\\n", "null": null}')

@@ -11,7 +11,8 @@ from holdfast.commands.auditing import cut_audit
 from holdfast.commands.holding import find_profile, record, remove_session
 from holdfast.commands.jobs import Claim, held_job
 from holdfast.commands.lists import AgeSearch
-from holdfast.commands.rows import IdempotencyRecord, Key, Need, client_session_key, profile_key, scope_key
+from holdfast.commands.rows import IdempotencyRecord, Key, Members, Need, client_session_key, profile_key, scope_key
+from holdfast.commands.tasks import DEPENDENTS, remove_task, wait_keys
 from holdfast.commands.view import Reply, View
 from holdfast.domain import jobs, lifecycle
 from holdfast.domain.actor import Actor
@@ -24,6 +25,7 @@ from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.retention import is_past
 from holdfast.domain.scope import Scope, unused
 from holdfast.domain.session import Session
+from holdfast.domain.task import Task
 
 ROWS_PER_STEP = 500
 """The most plain rows in one transaction, where they are in memory: some milliseconds of the writer."""
@@ -135,6 +137,17 @@ def delete_sessions(view: View, _search: AgeSearch, keys: Sequence[Key], keep_ms
     return len(past)
 
 
+def delete_tasks(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:
+    """Delete tasks that were finished long enough ago, but no failed one for which others wait."""
+    past = [row for key in _past(view, search, keys, keep_ms) if (row := view.get(Task, *key.values)) is not None]
+    view.require(*[Members(DEPENDENTS, (row.id,)) for row in past])
+    gone = [row for row in past if not view.members(Members(DEPENDENTS, (row.id,)))]
+    view.require(*[key for row in gone for key in wait_keys(row)])
+    for row in gone:
+        remove_task(view, row, rule=Rule.RETENTION_PASSED)
+    return len(gone)
+
+
 def finished_sessions(view: View, keys: Sequence[Key], *, with_unread: bool = False) -> list[Changed]:
     """Of these sessions those that are over, hold nothing, and left nothing unread, as time has left them."""
     sessions = [view.get(Session, *key.values) for key in keys]
@@ -184,6 +197,7 @@ def _past(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> I
 
 FINISHED = AgeSearch(Session, "status_at_ms", absent=("held_scope", "archived_at_ms"))
 ARCHIVED = AgeSearch(Session, "archived_at_ms")
+TASKS = AgeSearch(Task, "finished_at_ms")
 REQUESTS = AgeSearch(RequestRecord, "at_ms")
 COUNTS = AgeSearch(RequestCount, "minute_at_ms")
 EXPIRING = AgeSearch(IdempotencyRecord, "expires_at_ms")
@@ -194,6 +208,7 @@ KINDS: Final = {
         Kind("idempotency", EXPIRING, None, SECOND_MS, HOUR_MS, delete_rows),
         Kind("session_archive", FINISHED, "session_archive_days", DAY_MS, DAY_MS, archive_sessions, SESSIONS_PER_STEP),
         Kind("session_delete", ARCHIVED, "session_delete_days", DAY_MS, DAY_MS, delete_sessions, SESSIONS_PER_STEP),
+        Kind("task", TASKS, "task_retention_days", DAY_MS, DAY_MS, delete_tasks),
         Kind("event", AgeSearch(Event, "recorded_at_ms"), "event_retention_days", DAY_MS, DAY_MS, delete_events),
         Kind("request_log", REQUESTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("request_count", COUNTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),

@@ -14,7 +14,7 @@ from holdfast.commands.holding import change, find_profile, find_session, record
 from holdfast.commands.lists import Filter, ListSpec, Operator
 from holdfast.commands.notes import patched_meta
 from holdfast.commands.projects import find_project
-from holdfast.commands.releasing import held_tasks, project_key
+from holdfast.commands.releasing import project_key
 from holdfast.commands.rows import Key, Members, Need, SetSpec, both_keys, key_of
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle, task
@@ -26,13 +26,13 @@ from holdfast.domain.ids import AccountId, SessionId, TaskId
 from holdfast.domain.limits import PROJECT_WAITS_MAX, TASK_DEPENDENTS_MAX, TASKS_HELD_MAX
 from holdfast.domain.project import hands_out_tasks
 from holdfast.domain.session import Session, Status
-from holdfast.domain.task import FINISHED, Task, TaskDependency, TaskStatus, placed, rank
+from holdfast.domain.task import FINISHED, Task, TaskDependency, TaskStatus, placed, project_queue, rank, session_queue
 
 READY: Final = tuple(
     SetSpec(f"ready_tasks_{limit}", Task, ("account_id", "ready_in"), order="rank", limit=limit)
     for limit in (16, 128, 1_024)
 )
-"""The head of a project's queue, as far as a batch needs it: a lone claim reads a few rows, and a batch in which all of
+"""The head of a queue, as far as a batch needs it: a lone claim reads a few rows, and a batch in which all of
 those were claimed reads on. No batch has as many commands as the last one has rows."""
 
 DEPENDENTS = SetSpec("dependents", TaskDependency, ("depends_on_id",), order="task_id", limit=TASK_DEPENDENTS_MAX)
@@ -234,10 +234,9 @@ class ClaimTask(NamedTuple):
         project = find_project(view, project_id)
         if not hands_out_tasks(project):
             return Reply({})
-        own = [] if not session.task_count else held_tasks(view, session.id)
-        waiting = [each for each in own if each.project_id == project_id and task.is_startable(each)]
-        first = _next_ready(view, session.account_id, project_id)
-        found = max([*waiting, *([] if first is None else [first])], key=lambda each: each.rank, default=None)
+        queues = [project_queue(project_id), *([session_queue(session.id)] if session.task_count else [])]
+        ready = [_next_ready(view, session.account_id, queue) for queue in queues]
+        found = max((each for each in ready if each is not None), key=lambda each: each.rank, default=None)
         return Reply({}) if found is None else Reply(task_body(_start(view, found, session)))
 
 
@@ -385,14 +384,18 @@ class DeleteTask(NamedTuple):
 
 def remove_task(view: View, row: Task, *, rule: Rule) -> None:
     """Delete a task for which none waits, and what it waited for."""
-    waits = [_wait_key(task_id, row.id) for task_id in _depends_on(row)]
-    view.require(*waits)
-    for key in waits:
+    view.require(*wait_keys(row))
+    for key in wait_keys(row):
         if view.get(TaskDependency, *key.values) is not None:
             view.delete(key)
     _unhold(view, row)
     view.delete(task_key(row.id))
     _tell(view, row, EventType.TASK_DELETED, rule=rule)
+
+
+def wait_keys(row: Task) -> list[Key]:
+    """What a task may wait for, as rows that are there as long as it does."""
+    return [_wait_key(task_id, row.id) for task_id in _depends_on(row)]
 
 
 def task_key(task_id: TaskId) -> Key:
@@ -449,7 +452,7 @@ def _needed(task_id: TaskId, session_id: SessionId | None) -> tuple[Need, ...]:
 
 
 def _queue_needed(account_id: AccountId, project_id: str) -> tuple[Need, ...]:
-    return project_key(account_id, project_id), Members(READY[0], (account_id, project_id))
+    return project_key(account_id, project_id), Members(READY[0], (account_id, project_queue(project_id)))
 
 
 def _beaten(view: View, session_id: SessionId, fencing_token: int | None) -> Session:
@@ -507,11 +510,11 @@ def _let_time_decide(view: View, holder_id: SessionId) -> None:
         record(view, settled)
 
 
-def _next_ready(view: View, account_id: AccountId, project_id: str) -> Task | None:
-    """The task that is to be handed out next."""
+def _next_ready(view: View, account_id: AccountId, queue: str) -> Task | None:
+    """The task of a queue that is to be handed out next."""
     found: Task | None = None
     for spec in READY:
-        found, is_certain = view.first(Members(spec, (account_id, project_id)))
+        found, is_certain = view.first(Members(spec, (account_id, queue)))
         if is_certain:
             break
     return found

@@ -63,8 +63,9 @@ BEAT_SPACING_MS = 1 * SECOND_MS
 TASK_PRIORITY_MAX = 1_000_000
 """Priorities lie this far to either side of 0; their digits have a fixed width in a task's rank."""
 
-TASKS_HELD_MAX = 64
-"""Unfinished tasks of one session: all of them are queued again in the transaction in which it lapses."""
+TASKS_HELD_MAX = 2_048
+"""Unfinished tasks of one session: all of them are queued again in the transaction in which it lapses, which takes the
+writer some 100 ms."""
 
 TASK_DEPENDENCIES_MAX = 100
 """Tasks that one task may depend on."""

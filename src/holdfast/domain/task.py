@@ -36,7 +36,7 @@ class Task(NamedTuple):
     """A task.
 
     rank: by which ready tasks are handed out, the greatest first: the higher priority, then the older task.
-    ready_in: the project while the task can be claimed in it; None at any other time.
+    ready_in: the queue in which the task can be claimed; None while it can not.
     held_by: the session that works on it, or that it waits for; None once that has let go of it.
     last_session_id: the last session that it was given to.
     waiting_count: how many of the tasks that it depends on are not completed.
@@ -118,9 +118,21 @@ def rank(task_id: TaskId, *, priority: int) -> str:
 
 
 def placed(task: Task) -> Task:
-    """The task, in its project's queue where it can be claimed, and out of it where not."""
-    is_ready = task.status == TaskStatus.PENDING and task.waiting_count == 0 and task.held_by is None
-    return task._replace(ready_in=task.project_id if is_ready else None)
+    """The task, in a queue where it can be claimed, and in none where not."""
+    if task.status != TaskStatus.PENDING or task.waiting_count > 0:
+        return task._replace(ready_in=None)
+    queue = project_queue(task.project_id) if task.held_by is None else session_queue(task.held_by)
+    return task._replace(ready_in=queue)
+
+
+def project_queue(project_id: str) -> str:
+    """The tasks of a project that any session can claim."""
+    return f"project={project_id}"
+
+
+def session_queue(session_id: SessionId) -> str:
+    """The tasks that are reserved for a session."""
+    return f"session={session_id}"
 
 
 def allowed(task: Task) -> list[TaskVerb]:
@@ -129,11 +141,6 @@ def allowed(task: Task) -> list[TaskVerb]:
     if task.status == TaskStatus.PENDING and task.held_by is not None:
         verbs.append(TaskVerb.RELEASE)
     return verbs
-
-
-def is_startable(task: Task) -> bool:
-    """Whether nothing but its session keeps a pending task from being started."""
-    return task.status == TaskStatus.PENDING and task.waiting_count == 0
 
 
 def start(task: Task, *, session_id: SessionId | None, now_ms: int) -> Task:

@@ -13,7 +13,7 @@ from holdfast.domain.ids import SessionId, TaskId
 from holdfast.domain.project import Project
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import Session, SessionProfile, Status
-from holdfast.domain.task import Task, TaskStatus
+from holdfast.domain.task import Task, TaskStatus, project_queue
 from holdfast.engine.queries import SESSION_LIST, Page, find_session, present
 from holdfast.store.port import Reader
 
@@ -75,7 +75,7 @@ def project_summary(store: Reader, actor: Actor, project_id: str) -> Body:
         "sessions": {"total": sum(sessions.values()), "by_status": sessions},
         "tasks": {
             "total": sum(tasks.values()),
-            "ready": store.count(Count(_READY_TASKS, of_project)),
+            "ready": store.count(Count(_READY_TASKS, (actor.account_id, project_queue(project_id)))),
             "by_status": tasks,
         },
     }

@@ -12,7 +12,6 @@ import msgspec
 
 from holdfast import __version__
 from holdfast.domain.errors import SENTENCES, Code
-from holdfast.domain.limits import ID_CHARS_MAX
 from holdfast.doors.http.bodies import OF_ACCOUNTS
 from holdfast.doors.http.native.answers import DESCRIBED, Described, Nothing, Problem, Text
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
@@ -20,6 +19,9 @@ from holdfast.doors.http.routing import Route
 from holdfast.doors.http.words import reference_name
 
 Json = dict[str, Any]
+
+_PROJECT_ID = r"^(?!\.{1,2}(?![\s\S]))[A-Za-z0-9._:@-]{1,128}(?![\s\S])"
+"""Ids of projects that need no encoding in a path. Any printable text is taken."""
 
 _REF = "#/components/schemas/{name}"
 _JSON_TYPE = "application/json"
@@ -279,7 +281,7 @@ def _path_parameters(route: Route) -> list[Json]:
     if route.path.startswith("/v1/accounts/"):
         schema = {"type": "string", "pattern": OF_ACCOUNTS}
     elif route.path.startswith("/v1/projects/"):
-        schema = {"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX}
+        schema = {"type": "string", "pattern": _PROJECT_ID}
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 

@@ -652,7 +652,7 @@ class SessionCounts(msgspec.Struct):
 
 
 class TaskCounts(msgspec.Struct):
-    """Tasks, counted. `ready`: those that can be claimed."""
+    """Tasks, counted. `ready`: those that any session can claim."""
 
     total: Count
     ready: Count
@@ -675,7 +675,7 @@ class Task(msgspec.Struct, kw_only=True):
     name: Annotated[str, Meta(examples=["write the parser"])]
     description: str | None
     status: Annotated[TaskStatus, Meta(examples=["pending"])]
-    ready: Annotated[bool, Meta(description="It can be claimed.")]
+    ready: Annotated[bool, Meta(description="It can be claimed, where it is reserved by its session alone.")]
     priority: Annotated[int, Meta(description="The higher is claimed first, and the older of equal ones.")]
     depends_on: list[TaskId]
     waiting_count: Annotated[int, Meta(ge=0, description="How many of those are not completed.")]

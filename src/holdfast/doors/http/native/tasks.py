@@ -115,7 +115,7 @@ class TasksQuery(ListQuery):
     project_id: Id | None = None
     session_id: Id | None = None
     external_ref: Title | None = None
-    ready: Annotated[bool | None, msgspec.Meta(description="Only those that can be claimed.")] = None
+    ready: Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})] | None = None
     q: Name | None = None
 
 
