@@ -243,8 +243,8 @@ class StartSession(NamedTuple):
         )
         view.put(scope)
         view.put(profile)
-        record(view, changed)
         ensure_project(view, profile.project_id)
+        record(view, changed)
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
@@ -285,8 +285,8 @@ class StartSession(NamedTuple):
         check_room(view)
         data: Data = {"scope": scope, "agent": self.agent, "exclusive": is_exclusive, "took_over_from": took_over_from}
         happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
-        view.emit((happening,), session_id=session_id, account_id=account_id, project_id=profile.project_id)
         ensure_project(view, profile.project_id)
+        view.emit((happening,), session_id=session_id, account_id=account_id, project_id=profile.project_id)
         self._name(view, session_id)
         return self._reply(view, session, profile, outcome=CREATED if took_over_from is None else TAKEN_OVER)
 
@@ -396,8 +396,8 @@ class ReportSession(NamedTuple):
         name_by_client(view, self.client_session_id, session_id)
         data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
         ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
-        view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
         ensure_project(view, profile.project_id)
+        view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
         return Reply(session_body(session, profile, now=view.now), created=True)
 
     def _known(self, view: View, known: Session) -> Reply:

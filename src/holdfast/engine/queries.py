@@ -21,7 +21,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
-from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
+from holdfast.domain.events import Event, EventCursor, EventFilter, EventType, require_kept
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
@@ -64,6 +64,11 @@ HOLDERS_BY_TOKEN = SetSpec(
 
 EVENTS_OF_SESSION = SetSpec("events_of_session", Event, ("session_id",), order="number", limit=50)
 """The latest events of one session: what `explain` tells from."""
+
+LAST_OF_TYPE = SetSpec("last_of_type", Event, ("session_id", "type"), order="number", limit=1)
+"""The latest event of one type of a session whose latest events are all about its tasks."""
+
+_OF_SESSIONS = tuple(each for each in EventType if each.startswith("session."))
 
 
 class Page(NamedTuple):
@@ -199,8 +204,7 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     """
     row, profile = find_session(store, actor, session_id)
     now = present(store)
-    events = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
-    told = [event_body(each) for each in events]
+    told = [event_body(each) for each in _session_events(store, session_id)]
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
@@ -212,6 +216,17 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
         "now_at_ms": now.wall_ms,
         "history": told,
     }
+
+
+def _session_events(store: Reader, session_id: SessionId) -> list[Event]:
+    """The latest events about a session itself, newest first."""
+    latest = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
+    found = [each for each in latest if each.type in _OF_SESSIONS]
+    if not found:
+        by_type = [store.find(Members(LAST_OF_TYPE, (session_id, each))) for each in _OF_SESSIONS]
+        found = [each for events in by_type for each in events if isinstance(each, Event)]
+        found.sort(key=lambda event: event.number, reverse=True)
+    return found
 
 
 def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:

@@ -43,6 +43,8 @@ VERBS = {
     "stop": "sessions:stop_command",
     "takeover": "sessions:takeover_command",
     "archive": "sessions:archive_command",
+    "task": "tasks:task_command",
+    "project": "projects:project_command",
     "jobs": "upkeep:jobs_command",
     "cleanup": "upkeep:cleanup_command",
     "keys": "keys:keys_command",

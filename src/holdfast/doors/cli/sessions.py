@@ -173,7 +173,7 @@ def checkpoint_command(
         "blockers": list(blocker),
     }
     if state is not None:
-        body["state"] = _read_json(state)
+        body["state"] = read_json(state, option="--state")
     api = connect(url)
     path = _path(api, session)
     answer = _post(api, path, "checkpoint", {**body, **_token_of(path, token)})
@@ -380,7 +380,7 @@ def _echo_title(session: "dict[str, Json]", *, now: float) -> None:
     terminal.echo(status_words(session, now=now))
 
 
-def _read_json(text: str) -> "Json":
+def read_json(text: str, *, option: str) -> "Json":
     """The JSON that an option holds, or the file that it names after `@`."""
     from pathlib import Path
 
@@ -388,7 +388,7 @@ def _read_json(text: str) -> "Json":
         content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
         value: Json = json.loads(content, parse_constant=_refuse_constant)
     except (OSError, ValueError) as exc:
-        raise click.BadParameter(f"is not JSON: {exc}", param_hint="--state") from exc
+        raise click.BadParameter(f"is not JSON: {exc}", param_hint=option) from exc
     return value
 
 
