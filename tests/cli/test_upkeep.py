@@ -101,6 +101,7 @@ def test_a_real_server_has_jobs_and_cleans_up(cli: Cli, server: Server) -> None:
         "idempotency": 0,
         "session_archive": 30 * day,
         "session_delete": 30 * day,
+        "task": 90 * day,
         "event": 90 * day,
         "machine": 90 * day,
         "audit": 365 * day,

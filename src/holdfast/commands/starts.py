@@ -247,8 +247,8 @@ class StartSession(NamedTuple):
         )
         view.put(scope)
         view.put(self._moved(view, own, before, profile))
-        record(view, changed)
         ensure_project(view, profile.project_id)
+        record(view, changed)
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
@@ -349,8 +349,8 @@ def begin(
     data: Data = {"scope": scope, "agent": identity.agent, "exclusive": is_exclusive}
     data |= {"took_over_from": profile.took_over_from, "recovered_from": profile.recovered_from}
     happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
-    view.emit((happening,), session_id=profile.id, account_id=account_id, project_id=profile.project_id)
     ensure_project(view, profile.project_id)
+    view.emit((happening,), session_id=profile.id, account_id=account_id, project_id=profile.project_id)
     return session
 
 
@@ -441,8 +441,8 @@ class ReportSession(NamedTuple):
         name_by_client(view, self.client_session_id, session_id)
         data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
         ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
-        view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
         ensure_project(view, profile.project_id)
+        view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
         return Reply(session_body(session, profile, now=view.now), created=True)
 
     def _known(self, view: View, known: Session) -> Reply:

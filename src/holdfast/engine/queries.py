@@ -68,6 +68,11 @@ HOLDERS_BY_TOKEN = SetSpec(
 EVENTS_OF_SESSION = SetSpec("events_of_session", Event, ("session_id",), order="number", limit=50)
 """The latest events of one session: what `explain` tells from."""
 
+LAST_OF_TYPE = SetSpec("last_of_type", Event, ("session_id", "type"), order="number", limit=1)
+"""The latest event of one type of a session whose latest events are all about its tasks."""
+
+_OF_SESSIONS = tuple(each for each in EventType if each.startswith("session."))
+
 
 class Page(NamedTuple):
     """One page of a list. next_after: the order's value to go on from; None on the last page."""
@@ -245,8 +250,7 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     """
     row, profile = find_session(store, actor, session_id)
     now = present(store)
-    events = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
-    told = [event_body(each) for each in events]
+    told = [event_body(each) for each in _session_events(store, session_id)]
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
@@ -259,6 +263,17 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
         "now_at_ms": now.wall_ms,
         "history": told,
     }
+
+
+def _session_events(store: Reader, session_id: SessionId) -> list[Event]:
+    """The latest events about a session itself, newest first."""
+    latest = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
+    found = [each for each in latest if each.type in _OF_SESSIONS]
+    if not found:
+        by_type = [store.find(Members(LAST_OF_TYPE, (session_id, each))) for each in _OF_SESSIONS]
+        found = [each for events in by_type for each in events if isinstance(each, Event)]
+        found.sort(key=lambda event: event.number, reverse=True)
+    return found
 
 
 def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:

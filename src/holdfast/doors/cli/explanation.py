@@ -25,6 +25,8 @@ SENTENCES: dict[Rule, Callable[[Document], str]] = {
     Rule.TAKEN_OVER: lambda event: f"it was taken over{_successor(event)}",
     Rule.RECOVERED: lambda event: f"its work was recovered{_successor(event)}",
     Rule.RECOVERIES_SPENT: lambda _: "it broke off again after its last recovery, so a person has to look",
+    Rule.SESSION_LET_GO: lambda _: "the session that held it lapsed, or was over",
+    Rule.NAMED_BY_SESSION: lambda _: "a session named it",
     Rule.RETENTION_PASSED: lambda _: "it was kept for as long as the settings say",
 }
 """What each rule means. A test holds it complete."""
@@ -93,7 +95,9 @@ def _sentence(event: Document) -> str:
 
 
 def _type_words(event: Document) -> str:
-    return fields.text(event, "type").removeprefix("session.").replace("_", " ")
+    words = fields.text(event, "type").removeprefix("session.").replace("_", " ")
+    task_id = fields.text(_data(event), "task_id")
+    return f"{words} {short_id(task_id)}" if task_id else words
 
 
 def _is_times(event: Document) -> bool:

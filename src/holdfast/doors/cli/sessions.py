@@ -173,7 +173,7 @@ def checkpoint_command(
         "blockers": list(blocker),
     }
     if state is not None:
-        body["state"] = _read_json(state)
+        body["state"] = read_json(state, option="--state")
     api = connect(url)
     path = _path(api, session)
     answer = _post(api, path, "checkpoint", {**body, **_token_of(path, token)})
@@ -233,6 +233,42 @@ def archive_command(*, session: str, url: str | None, is_json: bool) -> None:
     """Put the record of SESSION away; only of one that is over. Its outcome is kept."""
     api = connect(url)
     _answer(api, _post(api, _path(api, session), "archive", {}), is_json=is_json)
+
+
+@click.command(
+    "fence",
+    short_help="Whether a fencing token is still current.",
+    epilog="""\b
+Examples:
+  holdfast fence && git push        inside a run: only while its session lasts
+  holdfast fence --scope deploy --token 7
+
+\b
+Exit codes: 0 it is; 4 it is not; others as `holdfast --help` lists them.
+""",
+)
+@click.option("--scope", envvar="HOLDFAST_SCOPE", metavar="TEXT", help="Default: HOLDFAST_SCOPE, inside a run.")
+@click.option(
+    "--token", envvar=TOKEN_VARIABLE, type=click.IntRange(min=1), metavar="N", help=f"Default: {TOKEN_VARIABLE}."
+)
+@url_option
+@json_option
+def fence_command(*, scope: str | None, token: int | None, url: str | None, is_json: bool) -> None:
+    """Ask whether a token is the one under which a scope is held now.
+
+    To be asked before anything that no database undoes: a push, a deploy, a mail.
+    """
+    from holdfast.doors.cli import fields, terminal
+
+    if scope is None or token is None:
+        raise click.UsageError("Name --scope and --token; inside `holdfast run` both are known.")
+    api = connect(url)
+    answer = api.request("GET", "/v1/fence", query={"scope": scope, "token": str(token)})
+    if is_json:
+        click.echo(json.dumps(answer.body, indent=2))
+    else:
+        holder = fields.text(fields.document_of(api, answer), "session_id")
+        terminal.echo(f"Token {token} is current; {holder} holds {scope}.")
 
 
 @click.command(
@@ -346,7 +382,7 @@ def _echo_title(session: "dict[str, Json]", *, now: float) -> None:
     terminal.echo(status_words(session, now=now))
 
 
-def _read_json(text: str) -> "Json":
+def read_json(text: str, *, option: str) -> "Json":
     """The JSON that an option holds, or the file that it names after `@`."""
     from pathlib import Path
 
@@ -354,7 +390,7 @@ def _read_json(text: str) -> "Json":
         content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
         value: Json = json.loads(content, parse_constant=_refuse_constant)
     except (OSError, ValueError) as exc:
-        raise click.BadParameter(f"is not JSON: {exc}", param_hint="--state") from exc
+        raise click.BadParameter(f"is not JSON: {exc}", param_hint=option) from exc
     return value
 
 
