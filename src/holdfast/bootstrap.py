@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from holdfast import __version__
-from holdfast.client.credentials import CredentialsInvalid, save_key
+from holdfast.client.credentials import DEFAULT_URL, CredentialsInvalid, save_key
 from holdfast.client.directories import config_directory
 from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.command import Command, Envelope
@@ -371,7 +371,7 @@ def _greet(settings: Settings, base: Base, server: WireServer, *, needs_key: boo
         lines += _first_key(base, url)
     elif settings.bootstrap_key is not None:
         lines.append("Key: the one in HOLDFAST_BOOTSTRAP_KEY; set HOLDFAST_KEY to it for the command line.")
-    lines.append(f"Ready on {url}")
+    lines += [f"Docs:  {url}/docs", f"Ready on {url}"]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
@@ -385,6 +385,8 @@ def _first_key(base: Base, url: str) -> list[str]:
         lines[1] = f"       (admin; shown this once, kept in {path} for the command line)"
     except (OSError, CredentialsInvalid) as error:
         lines.append(f"       It could not be kept for the command line ({error}): set HOLDFAST_KEY to it.")
+    if url != DEFAULT_URL:
+        lines.append(f"       export HOLDFAST_URL={url}      so that the command line asks this server")
     return [*lines, "Next:  ./holdfast run -- sleep 600      and in another terminal: ./holdfast ps"]
 
 

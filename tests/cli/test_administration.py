@@ -35,6 +35,16 @@ def test_what_is_no_time_is_a_mistake_in_usage(text: str, cli: Cli, environ: dic
     assert cli("keys", "rotate", "key_1", "--overlap", text, **environ).exit_code == 2
 
 
+def test_keys_of_another_account_are_listed_rotated_and_revoked(cli: Cli, environ: dict[str, str]) -> None:
+    cli("keys", "create", "--account", "other", "--name", "theirs", **environ)
+    (theirs,) = json.loads(cli("keys", "list", "--account", "other", "--json", **environ).stdout)
+    assert theirs["id"] not in cli("keys", "list", **environ).stdout
+    assert cli("keys", "rotate", theirs["id"], **environ).exit_code == 3
+    assert cli("keys", "rotate", theirs["id"], "--account", "other", "--overlap", "2h", **environ).exit_code == 0
+    assert "old secret for" in cli("keys", "list", "--account", "other", **environ).stdout
+    assert cli("keys", "revoke", theirs["id"], "--account", "other", **environ).exit_code == 0
+
+
 def test_an_account_is_made_limited_suspended_exported_and_erased(cli: Cli, environ: dict[str, str]) -> None:
     made = cli("accounts", "create", "acme", "--name", "Acme", "--live-sessions", "1", **environ).stdout
     assert made == "Account acme (Acme): active, live sessions: 1 at most\n"

@@ -35,7 +35,7 @@ def complained(result: Result) -> dict[str, Any]:
 
 def test_backup_restore_and_doctor_tell_what_they_did(cli: Cli, url: str, home: Path) -> None:
     done = cli("backup", "b.db", HOLDFAST_DATABASE_URL=url)
-    assert (done.exit_code, done.stdout.split(":")[0]) == (0, "Written")
+    assert (done.exit_code, done.stdout.startswith(f"Written from {url}: ")) == (0, True)
     assert cli("backup", "--check", "b.db").stdout.startswith("Whole: ")
     target = f"sqlite:///{home}/restored.db"
     done = cli("restore", "b.db", "--database", target)
@@ -50,6 +50,7 @@ def test_everything_is_told_as_json(cli: Cli, url: str, home: Path) -> None:
     backup = said(cli("backup", "b.db", "--json", "--database", url))
     assert (backup["path"], backup["schema"] > 0, backup["broken"]) == (f"{home}/b.db", True, [])
     assert backup["manifest"]["tables"]["session"]["rows"] > 0
+    assert backup.pop("database_url") == url
     assert said(cli("backup", "--check", "b.db", "--json")) == backup
     target = f"sqlite:///{home}/restored.db"
     restored = said(cli("restore", "b.db", "--json", "--database", target))

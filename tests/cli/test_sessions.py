@@ -210,3 +210,13 @@ def test_a_key_is_printed_alone_and_revoked_by_its_id(cli: Cli, server: Server, 
     ]
     assert cli("keys", "revoke", key_id, **environ).stdout == f"Key {key_id} is revoked.\n"
     assert cli("ps", **reader).exit_code == 3
+
+
+def test_a_fence_passes_only_the_current_token(cli: Cli, server: Server, environ: dict[str, str]) -> None:
+    """The scope holds what a query has to encode, and is asked about as the run has it in its environment."""
+    session = start(server, "repo=github.com%2Facme%2Fweb", exclusive=True)
+    own = {**inside(session, environ), "HOLDFAST_SCOPE": session["scope"]}
+    assert cli("fence", **own).exit_code == 0
+    stale = cli("fence", "--token", str(session["fencing_token"] + 1), **own)
+    assert (stale.exit_code, "not the current" in stale.stderr or "stale" in stale.stderr) == (4, True), stale.stderr
+    assert cli("fence", **environ).exit_code == 2

@@ -190,6 +190,11 @@ def test_a_refusal_stops_warns_or_waits(status: int, code: str, meaning: Verdict
     assert verdict(refusal(status, code)) is meaning
 
 
+def test_an_exclusive_session_that_the_server_does_not_know_is_lost() -> None:
+    assert verdict(refusal(404, "not_found"), is_exclusive=True) is Verdict.LOST
+    assert verdict(refusal(403, "forbidden"), is_exclusive=True) is Verdict.WARN
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [

@@ -55,7 +55,7 @@ SIGKILL = 9
 COERCED_LOCALES = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 """Source: PEP 538."""
 
-SESSION_VARIABLES = frozenset({"HOLDFAST_SESSION_ID", "HOLDFAST_FENCING_TOKEN", predecessor.VARIABLE})
+SESSION_VARIABLES = frozenset({"HOLDFAST_SESSION_ID", "HOLDFAST_FENCING_TOKEN", "HOLDFAST_SCOPE", predecessor.VARIABLE})
 
 
 @dataclass(frozen=True)
@@ -329,8 +329,10 @@ def _tell_refused(refusal: ApiRefusal, options: RunOptions) -> None:
         raise NotStarted(code, f"the server refuses this session: {sentence}", "The command was not run.") from refusal
     say(f"WARNING: the server refuses this session: {sentence}.")
     say("The command runs, but nobody sees it and nothing protects its scope.")
-    if is_key_refused:
+    if refusal.status == 401:
         say("Set HOLDFAST_KEY, or start the server once on this machine: it leaves a key where it is found.")
+    elif refusal.code == "forbidden":
+        say("It needs a key that may work; an admin makes one: holdfast keys create --scope agent")
 
 
 def _items(refusal: ApiRefusal, name: str) -> list[dict[str, Json]]:
@@ -636,6 +638,7 @@ def command_environ(
     if begun is not None:
         made["HOLDFAST_SESSION_ID"] = begun.id
         made["HOLDFAST_FENCING_TOKEN"] = str(begun.fencing_token)
+        made["HOLDFAST_SCOPE"] = str(begun.reply["scope"])
     if checkpoint is not None:
         made[predecessor.VARIABLE] = str(checkpoint)
     return made

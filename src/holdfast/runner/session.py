@@ -83,6 +83,11 @@ class Recovery:
     reason: str | None = None
     is_forced: bool = False
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether nobody else may work on the scope meanwhile."""
+        return bool(self.body["exclusive"])
+
 
 def new_idempotency_key() -> str:
     """A key for one request and its repetitions."""
@@ -191,9 +196,15 @@ def beat(api: Api, session: Session, *, progress: int) -> dict[str, Json]:
     return _object(api, answer)
 
 
-def verdict(refusal: ApiRefusal) -> Verdict:
-    """What a refused beat, or a refused start after the command began to run, means for the command."""
+def verdict(refusal: ApiRefusal, *, is_exclusive: bool = False) -> Verdict:
+    """What a refused beat, or a refused start after the command began to run, means for the command.
+
+    is_exclusive: of a session that was begun. One that the server does not know, since an older backup was restored,
+    keeps nobody else off its scope.
+    """
     if refusal.status == 409 and refusal.code in LOST_CODES:
+        return Verdict.LOST
+    if is_exclusive and refusal.code == "not_found":
         return Verdict.LOST
     if refusal.status >= 500 or refusal.status in _AWAY_STATUSES:
         return Verdict.AWAY

@@ -103,19 +103,23 @@ def backup_command(*, file: Path, is_forced: bool, is_check: bool, is_json: bool
     FILE appears when it is whole, checked and on the disk. It is one SQLite file, of whatever kind the database is,
     with a checksum of every table. `holdfast restore` makes a database of it again, of either kind.
     """
+    from holdfast.config import without_password
     from holdfast.maintenance import backups
 
     told = _Told(is_json=is_json)
     path = file.absolute()
+    source = ""
     if is_check:
         checked = backups.check(path, on_progress=told)
     else:
         os.nice(NICE)
-        checked = backups.back_up(_settings(flags).database_url, path, is_forced=is_forced, on_progress=told)
+        database_url = _settings(flags).database_url
+        source = without_password(database_url)
+        checked = backups.back_up(database_url, path, is_forced=is_forced, on_progress=told)
     if is_json:
-        _say_json(_backup_document(checked))
+        _say_json(_backup_document(checked) | ({"database_url": source} if source else {}))
     else:
-        _say_backup(checked, "Whole" if is_check else "Written")
+        _say_backup(checked, f"Written from {source}" if source else "Whole")
     if checked.broken:
         click.get_current_context().exit(1)
 
@@ -286,6 +290,9 @@ def _say_replaced(done: "Replaced", verb: str, *, is_json: bool) -> None:
     rows = f", {done.rows} rows" if done.rows else ""
     terminal.echo(f"{verb}: {shown_url}{rows}.")
     terminal.echo(f"Fencing tokens go on above {done.token_floor}; the history is called {done.timeline}.")
+    terminal.echo(
+        "Keys, sessions and who holds what are as they were then: revoke, end or take over again what was since."
+    )
     if done.kept_aside is not None:
         terminal.echo(f"What was there before is kept: {done.kept_aside}")
     for warning in done.warnings:

@@ -110,7 +110,9 @@ def _refusal(refusal: ApiRefusal) -> list[str]:
     lines += [f"  {fields.text(error, 'field')}: {fields.text(error, 'message')}" for error in errors]
     if refusal.status == 401:
         return [*lines, *_how_to_get_a_key()]
-    if refusal.status == 403:
+    if refusal.code == "account_suspended":
+        lines.append("An admin of the server lifts that: holdfast accounts readmit ACCOUNT_ID")
+    elif refusal.status == 403 and refusal.code == "forbidden":
         lines.append("Set HOLDFAST_KEY to such a key; with an admin key, `holdfast keys create --scope …` makes one.")
     hints = in_words(fields.children(refusal.problem, "ways_out"))
     if hints:

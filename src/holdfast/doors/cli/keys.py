@@ -34,7 +34,18 @@ Examples:
   export HOLDFAST_KEY=$(holdfast keys create --scope read)
   holdfast keys rotate key_01JAB… --overlap 2h
   holdfast keys revoke key_01JAB…
+  holdfast keys list --account acme
+
+\b
+Exit codes: `holdfast --help` lists them.
 """
+
+account_option = click.option("--account", metavar="ID", help="Of this account. Default: one's own.")
+
+
+def _for(account: str | None) -> "dict[str, str]":
+    """The header that names the account to act for."""
+    return {} if account is None else {"X-Account-Id": account}
 
 
 @click.group("keys", short_help="Create, list, rotate and revoke keys.", epilog=EPILOG)
@@ -81,14 +92,16 @@ def create_command(
     terminal.echo(f"This is key {what}. It is not shown again.", is_error=True)
 
 
-@keys_command.command("rotate", short_help="Give a key a new secret and print it, once.")
+@keys_command.command("rotate", short_help="Give a key a new secret and print it, once.", epilog=EPILOG)
 @click.argument("key_id")
 @click.option("--overlap", metavar="TIME", help="How long the old secret stays good: 2h, 30m, 0. Default: a day.")
+@account_option
 @url_option
 @json_option
-def rotate_command(*, key_id: str, overlap: str | None, url: str | None, is_json: bool) -> None:
+def rotate_command(*, key_id: str, overlap: str | None, account: str | None, url: str | None, is_json: bool) -> None:
     """Give the key KEY_ID a new secret. Its id, and with it its sessions, stay.
 
+    One that was rotated before, and whose older secret is good still, loses that one at once.
     Where the old secret is in wrong hands, use --overlap 0, or revoke the key.
     """
     from urllib.parse import quote
@@ -98,7 +111,8 @@ def rotate_command(*, key_id: str, overlap: str | None, url: str | None, is_json
     body: dict[str, Json] = {} if overlap is None else {"overlap_seconds": _seconds_of(overlap)}
     path = f"/v1/keys/{quote(key_id, safe='')}/rotate"
     api = connect(url)
-    made = fields.document_of(api, api.request("POST", path, body=body, idempotency_key=secrets.token_hex(16)))
+    answer = api.request("POST", path, body=body, idempotency_key=secrets.token_hex(16), headers=_for(account))
+    made = fields.document_of(api, answer)
     if is_json:
         click.echo(json.dumps(made, indent=2))
         return
@@ -108,10 +122,11 @@ def rotate_command(*, key_id: str, overlap: str | None, url: str | None, is_json
     terminal.echo(f"This is the new secret of key {fields.text(made, 'id')}. {old}.", is_error=True)
 
 
-@keys_command.command("list", short_help="List keys, without the keys themselves.")
+@keys_command.command("list", short_help="List keys, without the keys themselves.", epilog=EPILOG)
+@account_option
 @url_option
 @json_option
-def list_command(*, url: str | None, is_json: bool) -> None:
+def list_command(*, account: str | None, url: str | None, is_json: bool) -> None:
     """List the keys of the account, newest first: all but the keys themselves."""
     import time
 
@@ -121,7 +136,7 @@ def list_command(*, url: str | None, is_json: bool) -> None:
     from holdfast.doors.cli.words import ago
 
     api = connect(url)
-    listed = list(every_item(api, "/v1/keys", {}, pages_max=PAGES_MAX))
+    listed = list(every_item(api, "/v1/keys", {}, pages_max=PAGES_MAX, headers=_for(account)))
     if is_json:
         click.echo(json.dumps(listed, indent=2))
         return
@@ -154,17 +169,19 @@ def list_command(*, url: str | None, is_json: bool) -> None:
     terminal.echo_lines(render(columns, rows, width=terminal.width()))
 
 
-@keys_command.command("revoke", short_help="Make a key useless.")
+@keys_command.command("revoke", short_help="Make a key useless.", epilog=EPILOG)
 @click.argument("key_id")
+@account_option
 @url_option
 @json_option
-def revoke_command(*, key_id: str, url: str | None, is_json: bool) -> None:
+def revoke_command(*, key_id: str, account: str | None, url: str | None, is_json: bool) -> None:
     """Make the key KEY_ID useless: at once on the server that is asked, within two seconds on others."""
     from urllib.parse import quote
 
     from holdfast.doors.cli import terminal
 
-    answer = connect(url).request("DELETE", f"/v1/keys/{quote(key_id, safe='')}", idempotency_key=secrets.token_hex(16))
+    path = f"/v1/keys/{quote(key_id, safe='')}"
+    answer = connect(url).request("DELETE", path, idempotency_key=secrets.token_hex(16), headers=_for(account))
     if is_json:
         click.echo(json.dumps(answer.body, indent=2))
     else:
@@ -179,9 +196,11 @@ def _state(key: "Mapping[str, Json]", *, now: float) -> str:
     revoked_at, expires_at = fields.at(key, "revoked_at"), fields.at(key, "expires_at")
     if revoked_at is not None:
         return f"revoked {ago(revoked_at, now=now)}"
-    if expires_at is None:
-        return "valid"
-    return f"valid for {duration(expires_at - now)}" if expires_at > now else f"expired {ago(expires_at, now=now)}"
+    if expires_at is not None and expires_at <= now:
+        return f"expired {ago(expires_at, now=now)}"
+    old_until = fields.at(key, "previous_expires_at")
+    old = f", old secret for {duration(old_until - now)}" if old_until is not None and old_until > now else ""
+    return ("valid" if expires_at is None else f"valid for {duration(expires_at - now)}") + old
 
 
 def _seconds_of(text: str) -> float:

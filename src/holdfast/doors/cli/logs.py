@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -91,7 +92,10 @@ def logs_command(
 ) -> None:
     """Show the server's requests, oldest first, a line each. Needs an operator's key."""
     api = connect(url)
-    headers = {} if account is None else {"X-Account-Id": account}
+    # By which what this very command asks is known, and left out while it follows.
+    headers = {"X-Correlation-ID": f"logs-{secrets.token_hex(8)}"} | (
+        {} if account is None else {"X-Account-Id": account}
+    )
     given = {
         "errors_only": "true" if errors else None,
         "key_id": key,
@@ -158,7 +162,8 @@ def _follow(
         for row in reversed(rows):
             at = fields.at(row, "at") or 0.0
             line = fields.text(row, "id")
-            if line not in seen and line >= oldest_id:
+            is_own = fields.text(row, "correlation_id") == headers["X-Correlation-ID"]
+            if line not in seen and line >= oldest_id and not is_own:
                 _show(row, is_json=is_json)
             seen[line] = at
             newest = max(newest, at)

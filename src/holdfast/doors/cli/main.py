@@ -39,6 +39,7 @@ VERBS = {
     "checkpoint": "sessions:checkpoint_command",
     "resume": "sessions:resume_command",
     "end": "sessions:end_command",
+    "fence": "sessions:fence_command",
     "stop": "sessions:stop_command",
     "takeover": "sessions:takeover_command",
     "recover": "recover:recover_command",

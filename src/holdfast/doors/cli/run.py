@@ -29,6 +29,7 @@ The command finds in its environment:
   HOLDFAST_URL              the server
   HOLDFAST_SESSION_ID       its session
   HOLDFAST_FENCING_TOKEN    the token that every write of the session carries
+  HOLDFAST_SCOPE            what it works on; with the token, what `holdfast fence` asks about
   HOLDFAST_LAST_CHECKPOINT  a file with what the last session here left, if it left anything
 
 With --restart, a command that fails or is killed runs again, after a pause that grows, in a session that goes on with
@@ -54,7 +55,10 @@ _COMMAND_OPTIONS = (
         help="no (the default), on-failure or on-failure:N: run the command again when it fails, at most N times.",
     ),
     click.option(
-        "--heartbeat-interval", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Default: 5."
+        "--heartbeat-interval",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Default: 5, or a third of --lease.",
     ),
     click.option(
         "--lease",

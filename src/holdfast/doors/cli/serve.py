@@ -25,7 +25,7 @@ in the working directory, and a line of the TOML file that --config names
 
 \b
 SIGTERM or an interrupt lets requests in flight finish; a second one ends at
-once. SIGHUP reads the certificate anew.
+once. With TLS, SIGHUP reads the certificate anew.
 
 \b
 Exit codes: 0 stopped in good order; 1 failed, or ended by a second signal;

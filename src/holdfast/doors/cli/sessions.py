@@ -236,6 +236,42 @@ def archive_command(*, session: str, url: str | None, is_json: bool) -> None:
 
 
 @click.command(
+    "fence",
+    short_help="Whether a fencing token is still current.",
+    epilog="""\b
+Examples:
+  holdfast fence && git push        inside a run: only while its session lasts
+  holdfast fence --scope deploy --token 7
+
+\b
+Exit codes: 0 it is; 4 it is not; others as `holdfast --help` lists them.
+""",
+)
+@click.option("--scope", envvar="HOLDFAST_SCOPE", metavar="TEXT", help="Default: HOLDFAST_SCOPE, inside a run.")
+@click.option(
+    "--token", envvar=TOKEN_VARIABLE, type=click.IntRange(min=1), metavar="N", help=f"Default: {TOKEN_VARIABLE}."
+)
+@url_option
+@json_option
+def fence_command(*, scope: str | None, token: int | None, url: str | None, is_json: bool) -> None:
+    """Ask whether a token is the one under which a scope is held now.
+
+    To be asked before anything that no database undoes: a push, a deploy, a mail.
+    """
+    from holdfast.doors.cli import fields, terminal
+
+    if scope is None or token is None:
+        raise click.UsageError("Name --scope and --token; inside `holdfast run` both are known.")
+    api = connect(url)
+    answer = api.request("GET", "/v1/fence", query={"scope": scope, "token": str(token)})
+    if is_json:
+        click.echo(json.dumps(answer.body, indent=2))
+    else:
+        holder = fields.text(fields.document_of(api, answer), "session_id")
+        terminal.echo(f"Token {token} is current; {holder} holds {scope}.")
+
+
+@click.command(
     "stop",
     short_help="Ask a session to stop.",
     epilog=_epilog('holdfast stop 7K3QZM --reason "wrong branch"'),

@@ -15,10 +15,11 @@ EPILOG = """\b
 Examples:
   holdfast status
   holdfast status --json
-  holdfast status || systemctl restart holdfast
+  holdfast status; test $? -eq 5 && systemctl restart holdfast
 
 \b
-Exit codes: 0 well; 1 something is wrong; 5 no server answers.
+Exit codes: 0 well; 1 something is wrong; 3 the key was refused; 5 no server
+answers.
 """
 
 

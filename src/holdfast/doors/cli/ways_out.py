@@ -61,9 +61,9 @@ def _run(way: Way, *options: str) -> Hint:
 
 
 def _start(way: Way) -> Hint:
-    # A run is always a new holder, so where only the old one may go on, it takes over.
     has_identity = bool(fields.child(way, "identity") or fields.text(fields.child(way, "body"), "holder_id"))
-    return _run(way, '--take-over "WHY"') if has_identity else _run(way)
+    # A run is always a new holder, so where only the old one may go on, it has to take over.
+    return _run(way, '--take-over "WHY"')._replace(remark="once it is silent") if has_identity else _run(way)
 
 
 HINTS: dict[Action, Callable[[Way], Hint]] = {
@@ -82,7 +82,7 @@ HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.REPEAT_WITH_REVISION: _say("Somebody changed it; look, then try again."),
     Action.REPEAT_WITH_NEW_KEY: _say("The same again: every call has a new idempotency key."),
     Action.REPEAT_LATER: _say("The same again, later."),
-    Action.REPEAT_FROM_START: _say("The same again, from the start of the list."),
+    Action.REPEAT_FROM_START: _say("The same again, from the start of the list; events: holdfast events --after start"),
     Action.CREATE_KEY: lambda _: Hint("holdfast keys create", "with an admin key"),
     Action.READ_ACCOUNTS: lambda _: Hint("holdfast accounts list", "with an admin key"),
     Action.REGISTER_MACHINE: lambda _: Hint("holdfast machine up --slots 4", "on the machine itself"),

@@ -164,9 +164,13 @@ def curl(method: str, path: str, operation: Json) -> str:
         if parameter.get("in") == "path":
             path = path.replace("{" + parameter["name"] + "}", "$" + parameter["name"].upper())
     required = [each for each in operation["parameters"] if each.get("in") == "query" and each["required"]]
-    query = "&".join(f"{each['name']}={_query_example(each)}" for each in required)
     request = "curl" if method == "get" else f"curl -X {method.upper()}"
+    # Encoded by curl: what is put in here, a scope above all, may hold anything.
+    request += " -G" if method == "get" and required else ""
+    query = "" if method == "get" else "&".join(f"{each['name']}={_query_example(each)}" for each in required)
     line = [f'{request} "{BASE}{path}{f"?{query}" if query else ""}"']
+    if method == "get":
+        line += [f'--data-urlencode "{each["name"]}={_query_example(each)}"' for each in required]
     if operation["security"] and {} not in operation["security"]:
         line.append('-H "Authorization: Bearer $KEY"')
     if "requestBody" in operation:
