@@ -62,6 +62,7 @@ BREAKS = {
     "slots_hold_live_sessions": "update slot set session_id = 'nobody' where number = 2",
     "sessions_have_one_slot": "update slot set session_id = (select max(session_id) from slot)",
     "slots_have_machines": "delete from machine",
+    "recoveries_are_linked": "update session_profile set recovered_from = null where recovered_from is not null",
     "accounts_exist": "delete from account",
 }
 

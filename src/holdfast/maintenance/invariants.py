@@ -227,6 +227,24 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "recoveries_are_linked",
+        "A session that was recovered and the one that goes on with its work name each other.",
+        """
+        select session.id, session.account_id
+        from session
+        join session_profile on session_profile.id = session.taken_over_by
+        where session.end_reason = 'recovered'
+          and (session_profile.recovered_from is null or session_profile.recovered_from <> session.id)
+        union all
+        select session_profile.id, session_profile.account_id
+        from session_profile
+        join session on session.id = session_profile.recovered_from
+        where session.taken_over_by is null
+          or session.taken_over_by <> session_profile.id
+          or session.end_reason <> 'recovered'
+        """,
+    ),
+    Invariant(
         "accounts_exist",
         "Sessions and keys belong to an account that is there.",
         """

@@ -59,6 +59,11 @@ class Session:
     fencing_token: int
     reply: Mapping[str, Json]
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether nobody else may work on the scope meanwhile."""
+        return self.reply.get("exclusive") is True
+
 
 @dataclass(frozen=True)
 class StartRequest:
@@ -82,11 +87,6 @@ class Recovery:
     agent: str | None = None
     reason: str | None = None
     is_forced: bool = False
-
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether nobody else may work on the scope meanwhile."""
-        return bool(self.body["exclusive"])
 
 
 def new_idempotency_key() -> str:
