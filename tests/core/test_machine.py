@@ -29,10 +29,20 @@ from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.command import Command, Envelope
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey, RevokeKey
+from holdfast.commands.machines import (
+    MACHINES_DUE,
+    ChangeMachine,
+    DeleteMachine,
+    GivenSlot,
+    MachineHeartbeat,
+    RegisterMachine,
+    SweepMachines,
+)
+from holdfast.commands.machines import Said as SaidOfMachine
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
 from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.rows import TABLES
-from holdfast.commands.starts import ReportSession, StartSession, TakeOver, TakeOverSession
+from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import (
     ArchiveSession,
@@ -47,9 +57,10 @@ from holdfast.commands.transitions import (
 )
 from holdfast.commands.view import Reply
 from holdfast.domain.actor import Actor, KeyScope
-from holdfast.domain.ids import AccountId, KeyId, SessionId
+from holdfast.domain.ids import AccountId, KeyId, MachineId, SessionId
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import ABANDON_AFTER_MS, DAY_MS, MINUTE_MS, SECOND_MS
+from holdfast.domain.machine import MachineStatus, Slot
 from holdfast.domain.policy import PolicyRequest
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import TICK_MS
@@ -95,6 +106,10 @@ PACES = (0, 1, 400, SECOND_MS, 20 * SECOND_MS, LEASE_MS - 1, LEASE_MS, FAIL_AFTE
 JUMPS = (0, 0, 0, -DAY_MS, -10 * MINUTE_MS, -1_500, 1_500, 10 * MINUTE_MS, DAY_MS)
 
 
+MACHINE = MachineId("machine-1")
+PLACES = (About(), About(), About(machine_id=MACHINE), About(machine_id=MACHINE), About(machine_id=MACHINE, slot=1))
+
+
 Said = tuple[Command, Actor, str | None]
 
 
@@ -113,6 +128,7 @@ holders = st.sampled_from(HOLDERS)
 agents = st.sampled_from(("claude", "claude", "claude", "codex"))
 texts = st.sampled_from((None, "busy", "", "🦊 é ' %s ? $1"))
 reasons = st.sampled_from(("it hangs", "", "🦊 é ' %s ? $1"))
+places = st.sampled_from(PLACES)
 maybe = st.sampled_from((None, True, False))
 flags = st.sampled_from((False, False, False, True))
 indexes = st.integers(0, 30)
@@ -136,6 +152,7 @@ starts = st.fixed_dictionaries(
         "force": flags,
         "reason": st.sampled_from((None, "it has to be", "it has to be")),
         "client_session_id": st.sampled_from(CLIENT_SESSION_IDS),
+        "about": places,
         "key": keys,
     }
 )
@@ -242,12 +259,20 @@ class Machine(RuleBasedStateMachine):
         return command, self.by(account_id, key_scope), key
 
     @precondition(lambda self: self.known)
-    @rule(index=indexes, key_scope=key_scopes, holder_id=holders, reason=reasons, force=flags, key=keys)
+    @rule(index=indexes, key_scope=key_scopes, holder_id=holders, reason=reasons, force=flags, about=places, key=keys)
     def take_over(
-        self, *, index: int, key_scope: KeyScope, holder_id: str, reason: str, force: bool, key: str | None
+        self,
+        *,
+        index: int,
+        key_scope: KeyScope,
+        holder_id: str,
+        reason: str,
+        force: bool,
+        about: About,
+        key: str | None,
     ) -> None:
         known = self.pick(index)
-        command = TakeOverSession(known.id, None, holder_id, reason, force=force)
+        command = TakeOverSession(known.id, None, holder_id, reason, force=force, about=about)
         self.tell((command, self.by(known.account_id, key_scope), key))
 
     @precondition(lambda self: self.known)
@@ -351,6 +376,31 @@ class Machine(RuleBasedStateMachine):
         elif self.api_keys:
             self.tell((RevokeKey(self.api_keys[-1]), by, key))
 
+    # Machines.
+
+    @initialize(slots=st.integers(0, 2))
+    def register(self, *, slots: int) -> None:
+        said = SaidOfMachine(slots=tuple(map(GivenSlot, range(1, slots + 1))))
+        self.tell((RegisterMachine(MACHINE, said), self.by(ACCOUNTS[0], KeyScope.AGENT), None))
+
+    @rule(
+        what=st.sampled_from(("register", "register", "disable", "maintain", "beat", "leave", "delete")),
+        slots=st.integers(0, 3),
+        account_id=account_ids,
+        key=keys,
+    )
+    def say_of_a_machine(self, *, what: str, slots: int, account_id: str, key: str | None) -> None:
+        disabled = (GivenSlot(slots, (("is_disabled", True),)),)
+        commands: dict[str, Command] = {
+            "register": RegisterMachine(MACHINE, SaidOfMachine(slots=tuple(map(GivenSlot, range(1, slots + 1))))),
+            "disable": ChangeMachine(MACHINE, SaidOfMachine(slots=disabled, is_whole=False)),
+            "maintain": ChangeMachine(MACHINE, SaidOfMachine(status=MachineStatus.MAINTENANCE)),
+            "beat": MachineHeartbeat(MACHINE),
+            "leave": MachineHeartbeat(MACHINE, is_leaving=True),
+            "delete": DeleteMachine(MACHINE),
+        }
+        self.tell((commands[what], self.by(account_id, KeyScope.AGENT), key))
+
     # Time.
 
     @rule(pace_ms=st.sampled_from(PACES), is_swept=st.booleans())
@@ -375,6 +425,13 @@ class Machine(RuleBasedStateMachine):
         found = {name: each.caller.due() for name, each in self.worlds.items()}
         assert set(found.values()) == {found["dicts"]}
         self.tell((SweepSessions(found["dicts"]), SWEEPER, None))
+        until_ms = self.model.caller.present().service_ms
+        due = {
+            name: tuple(each.store.oldest(MACHINES_DUE, until_ms=until_ms, after=None, limit=100))
+            for name, each in self.worlds.items()
+        }
+        assert set(due.values()) == {due["dicts"]}
+        self.tell((SweepMachines(tuple(each.key for each in due["dicts"])), SWEEPER, None))
 
     # What always holds.
 
@@ -385,6 +442,7 @@ class Machine(RuleBasedStateMachine):
         self.a_session_that_was_taken_over_stays_as_it_is()
         self.the_next_check_is_never_later_than_the_deadline()
         self.work_is_recovered_by_one_session_and_not_too_often()
+        self.a_slot_has_a_live_session_that_says_so_and_no_session_has_two()
 
     @property
     def model(self) -> World:
@@ -431,6 +489,18 @@ class Machine(RuleBasedStateMachine):
             old = sessions.get(row.recovered_from or row.id)
             assert sessions[row.id].recoveries_left in (0, 1)
             assert old is None or (old.taken_over_by, old.end_reason) == (row.id, EndReason.RECOVERED)
+
+    def a_slot_has_a_live_session_that_says_so_and_no_session_has_two(self) -> None:
+        """A slot has a live session that says so, and no session has two."""
+        sessions = {row.id: row for row in rows_of(self.model.store, Session)}
+        profiles = {row.id: row for row in rows_of(self.model.store, SessionProfile)}
+        taken = [slot for slot in rows_of(self.model.store, Slot) if slot.session_id is not None]
+        for slot in taken:
+            assert slot.session_id is not None
+            assert phase(sessions[slot.session_id]) in LIVE
+            profile = profiles[slot.session_id]
+            assert (profile.account_id, profile.machine_id, profile.slot) == slot[:3]
+        assert len({slot.session_id for slot in taken}) == len(taken)
 
     def the_next_check_is_never_later_than_the_deadline(self) -> None:
         """The next check is never later than the deadline."""
