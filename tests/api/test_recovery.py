@@ -220,6 +220,8 @@ def test_a_session_that_was_asked_to_stop_is_not_brought_back(account: Account) 
     assert refused.told == (409, "session_stop_requested")
     assert [each["blocked"]["code"] for each in recoverable(account)] == ["session_stop_requested"]
     assert account.get(f"/v1/sessions/{old['id']}/recovery")["analysis"]["recommended"]["step"] == "decide"
+    beside = account.start(scope=old["scope"], holder_id="holder-2")
+    assert [(each["id"], each["can_recover"]) for each in beside["recoverable"]] == [(old["id"], False)]
 
 
 def test_the_list_tells_what_broke_off_oldest_first_and_why_it_is_blocked(account: Account) -> None:

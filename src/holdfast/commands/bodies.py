@@ -4,7 +4,7 @@ from typing import Any
 
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Identity, Refusal, WayOut
-from holdfast.domain.lifecycle import can_acquire, is_quarantined, was_recovered
+from holdfast.domain.lifecycle import can_acquire, can_recover, is_quarantined, was_recovered
 from holdfast.domain.liveness import liveness
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import Session, SessionProfile, Status
@@ -120,6 +120,7 @@ def recoverable_body(session: Session) -> Body:
         "last_heartbeat_at_ms": session.last_heartbeat_at_ms,
         "checkpoint_count": session.checkpoint_count,
         "can_resume": can_acquire(session),
+        "can_recover": can_recover(session),
     }
 
 

@@ -457,6 +457,11 @@ def require_recoverable(session: Session, *, scope: Scope, now: Moment) -> None:
     _allowed(settle(session, now=now).session, Verb.RECOVER, scope=scope, is_forced=False, now=now)
 
 
+def can_recover(session: Session) -> bool:
+    """Whether a settled session broke off, and nobody but an operator has to decide about it."""
+    return phase(session) in BROKEN_OFF and session.taken_over_by is None and _is_free(session)
+
+
 def recoveries_left_after(session: Session, *, attempts_max: int) -> int:
     """How often the successor of a session that is recovered now may be recovered itself.
 
@@ -751,8 +756,11 @@ def _is_overtaken(session: Session, scope: Scope | None) -> bool:
 
 def _recovery(session: Session) -> tuple[WayOut, ...]:
     """The suggestion to recover a session, where it broke off and nobody else has to decide about it."""
-    is_free = session.stop_reason is None and session.recoveries_left != 0
-    return (WayOut(Action.RECOVER, session.id),) if is_free else ()
+    return (WayOut(Action.RECOVER, session.id),) if _is_free(session) else ()
+
+
+def _is_free(session: Session) -> bool:
+    return session.stop_reason is None and session.recoveries_left != 0
 
 
 def _has_successor(session: Session, scope: Scope) -> bool:

@@ -254,8 +254,8 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
-        # A quarantine comes with the event that it explains nothing of.
-        "because": next((each for each in told if each["type"] != EventType.QUARANTINED), None),
+        # What hangs on a session tells nothing of its state, and a quarantine comes with the event that does.
+        "because": next((each for each in told if _is_of_state(each)), None),
         "pending": [
             {"type": str(each.type), "rule": str(each.rule), "at_ms": each.at_ms, **each.data} for each in pending
         ],
@@ -274,6 +274,11 @@ def _session_events(store: Reader, session_id: SessionId) -> list[Event]:
         found = [each for events in by_type for each in events if isinstance(each, Event)]
         found.sort(key=lambda event: event.number, reverse=True)
     return found
+
+
+def _is_of_state(event: Body) -> bool:
+    event_type = str(event["type"])
+    return event_type.startswith("session.") and event_type != EventType.QUARANTINED
 
 
 def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:

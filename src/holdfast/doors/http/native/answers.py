@@ -173,6 +173,7 @@ class Recoverable(msgspec.Struct):
     last_heartbeat_at: At
     checkpoint_count: Count
     can_resume: bool
+    can_recover: bool
 
 
 class StartedSession(BeatingSession, kw_only=True):
