@@ -28,9 +28,13 @@ NOTES = """\
 - *if revivable and not replaced*: the policy's `on_lapse` is `revivable`, and nobody has acquired the scope since in a
   way that excludes this session.
 - *by an operator, forced*: a key with the scope `operator`, `force: true` and a reason.
+- *unless quarantined or asked to stop*: it broke off again after its last recovery, or somebody asked it to stop; then
+  only an operator recovers it, with `force: true` and a reason.
 - *if not replaced*: nobody has acquired the scope since.
 - *late*: the answer and the session say `late: true`: silence had been taken for the end before.
 - Whoever was taken over keeps its status if it was terminal, and accepts nothing but `archive` and `delete` afterwards.
+- Whoever was recovered has ended as `recovered`, whatever it was before; the same holder that recovers it again is
+  answered with the same new session.
 - `start again` is `POST /v1/sessions` by the same scope, agent and holder: it draws the next fencing token.
 """
 

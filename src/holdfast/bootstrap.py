@@ -306,6 +306,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     core.idempotency_keep_ms = settings.idempotency_ttl_seconds * SECOND_MS or None
     core.day = _day(settings)
     core.keeps = keeps
+    core.recovery_attempts_max = settings.recovery_attempts_max
     core.sweeper = sweeper
     core.meters.wire_refusals = lambda: server.wire.refused
     return Parts(server, engine)

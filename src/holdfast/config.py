@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from holdfast.client.directories import data_directory
 from holdfast.domain.crane import STALE_MINUTES_MAX
 from holdfast.domain.keys import CONFIGURED_KEY_CHARS_MIN
+from holdfast.domain.limits import RECOVERY_ATTEMPTS_MAX
 
 PREFIX = "HOLDFAST_"
 """Before the name of a setting in the environment."""
@@ -144,6 +145,9 @@ class Settings:
     handoff_retention_days: int
     session_archive_days: int
     session_delete_days: int
+    task_retention_days: int
+    machine_retention_days: int
+    recovery_attempts_max: int
     otel_endpoint: str | None
     context_relay_key: str | None = field(repr=False)
     context_session_stale_minutes: int
@@ -471,6 +475,10 @@ def _read_count(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=COUNT_MAX)
 
 
+def _read_attempts(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=1, highest=COUNT_MAX)
+
+
 def _read_rate(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=RATE_MAX)
 
@@ -670,6 +678,14 @@ SETTINGS = (
     Setting("handoff_retention_days", "days until closed handoffs are deleted; 0 keeps them", _read_days, default=0),
     Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
     Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
+    Setting("task_retention_days", "days until finished tasks are deleted; 0 keeps them", _read_days, default=90),
+    Setting("machine_retention_days", "days until silent machines are forgotten; 0: never", _read_days, default=90),
+    Setting(
+        "recovery_attempts_max",
+        "recoveries of the same work until a person has to look",
+        _read_attempts,
+        default=RECOVERY_ATTEMPTS_MAX,
+    ),
     Setting(
         "otel_endpoint",
         "where traces are sent by OTLP; default: OTEL_EXPORTER_OTLP_ENDPOINT",

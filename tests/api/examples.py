@@ -39,6 +39,7 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
         }
     ),
     ("POST", "/v1/sessions/{id}/takeover"): Example(REASON, after=("stall",)),
+    ("POST", "/v1/sessions/{id}/recover"): Example({}, after=("stall",)),
     ("POST", "/v1/sessions/{id}/heartbeat"): Example({"activity": "reading"}),
     ("POST", "/v1/sessions/{id}/pause"): Example({}),
     ("POST", "/v1/sessions/{id}/resume"): Example({}),
@@ -52,10 +53,18 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("PATCH", "/v1/sessions/{id}"): Example({"branch": "main", "meta": {"a": None}}),
     ("DELETE", "/v1/sessions/{id}"): Example(query="confirm=true", after=("end", "archive")),
     ("POST", "/v1/heartbeats"): Example({"heartbeats": [{"session_id": ABOUT}]}),
+    ("POST", "/v1/machines"): Example({"machine_id": ABOUT, "slot_count": 2}),
+    ("GET", "/v1/machines"): Example(query="status=online"),
+    ("GET", "/v1/machines/available"): Example(query="limit=3"),
+    ("GET", "/v1/machines/{id}"): Example(),
+    ("PATCH", "/v1/machines/{id}"): Example({"status": "maintenance", "reason": "new disks"}),
+    ("DELETE", "/v1/machines/{id}"): Example(),
+    ("POST", "/v1/machines/{id}/heartbeat"): Example({"boot_id": "boot-2"}),
     ("GET", "/v1/fence"): Example(query="scope=session%3D{about}&token=1"),
     ("GET", "/v1/sessions"): Example(query="status=active"),
     ("GET", "/v1/sessions/{id}"): Example(),
     ("GET", "/v1/sessions/{id}/explain"): Example(),
+    ("GET", "/v1/sessions/{id}/recovery"): Example(),
     ("GET", "/v1/sessions/{id}/checkpoints"): Example(query="limit=3"),
     ("POST", "/v1/handoffs"): Example({"session_id": ABOUT, "summary": "half of it is done"}),
     ("GET", "/v1/handoffs"): Example(query="limit=3&fields=summary"),
@@ -66,6 +75,24 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/handoff-schemas"): Example(query="limit=3"),
     ("GET", "/v1/handoff-schemas/{name}/{version}"): Example(),
     ("PUT", "/v1/handoff-schemas/{name}/{version}"): Example({"type": "object"}),
+    ("GET", "/v1/sessions/{id}/tasks"): Example(query="limit=3"),
+    ("POST", "/v1/projects"): Example({"id": ABOUT, "repository": "example"}),
+    ("GET", "/v1/projects"): Example(query="status=active"),
+    ("GET", "/v1/projects/{id}"): Example(),
+    ("PATCH", "/v1/projects/{id}"): Example({"status": "paused", "meta": {"a": None}}),
+    ("GET", "/v1/projects/{id}/sessions"): Example(query="limit=3"),
+    ("GET", "/v1/projects/{id}/summary"): Example(),
+    ("POST", "/v1/tasks"): Example({"project_id": ABOUT, "name": "example", "meta": {"a": 1}}),
+    ("GET", "/v1/tasks"): Example(query="ready=true"),
+    ("POST", "/v1/tasks/claim"): Example({"session_id": ABOUT, "project_id": "example"}),
+    ("GET", "/v1/tasks/{id}"): Example(),
+    ("PATCH", "/v1/tasks/{id}"): Example({"priority": 3, "depends_on": []}),
+    ("DELETE", "/v1/tasks/{id}"): Example(),
+    ("POST", "/v1/tasks/{id}/start"): Example({}),
+    ("POST", "/v1/tasks/{id}/complete"): Example({"result": {"a": 1}}, after=("start",)),
+    ("POST", "/v1/tasks/{id}/fail"): Example({"error_message": "it broke"}, after=("start",)),
+    ("POST", "/v1/tasks/{id}/block"): Example(REASON, after=("start",)),
+    ("POST", "/v1/tasks/{id}/release"): Example(REASON, after=("start",)),
     ("GET", "/v1/events"): Example(query="limit=3"),
     ("GET", "/v1/events/stream"): Example(query="after=start"),
     ("GET", "/v1/sessions/{id}/events"): Example(query="limit=3"),
@@ -116,39 +143,96 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
 
 
 def _made(account: Account, route: Route, found: Example) -> str:
-    """The id of a new key, account or session for an example."""
-    if "/accounts" in route.path:
-        account_id = f"{account.id}-{next(_numbers)}"
-        if "{id}" in route.path:
-            assert account.call("POST", "/v1/accounts", {"id": account_id}, by="admin").status == 201
-        return account_id
-    if "{venture}" in route.path:
-        name = f"{next(_numbers)}.md"
-        if route.method != "PUT":
-            assert account.call("PUT", f"/v1/docs/dfg/{name}", {"content": "x"}, by="admin").status == 201
-        return name
-    if "/keys" in route.path:
-        made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
-        return str(made.json["id"])
-    if "/handoff-schemas/" in route.path:
-        schema_id = f"example-{next(_numbers)}/1"
-        if route.method == "GET":
-            assert account.call("PUT", f"/v1/handoff-schemas/{schema_id}", {}, by="admin").status == 201
-        return schema_id
+    """The id of what an example is about, new: of what the path is named after, else of a session."""
+    make = MAKERS.get(route.path.split("/")[2], _made_session)
+    return make(account, route, found)
+
+
+def _made_account(account: Account, route: Route, _: Example) -> str:
+    account_id = f"{account.id}-{next(_numbers)}"
+    if "{id}" in route.path:
+        assert account.call("POST", "/v1/accounts", {"id": account_id}, by="admin").status == 201
+    return account_id
+
+
+def _made_document(account: Account, route: Route, _: Example) -> str:
+    name = f"{next(_numbers)}.md"
+    if route.method != "PUT":
+        assert account.call("PUT", f"/v1/docs/dfg/{name}", {"content": "x"}, by="admin").status == 201
+    return name
+
+
+def _made_key(account: Account, _route: Route, _: Example) -> str:
+    made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
+    return str(made.json["id"])
+
+
+def _made_schema(account: Account, route: Route, _: Example) -> str:
+    schema_id = f"example-{next(_numbers)}/1"
+    if route.method == "GET":
+        assert account.call("PUT", f"/v1/handoff-schemas/{schema_id}", {}, by="admin").status == 201
+    return schema_id
+
+
+def _made_machine(account: Account, route: Route, _: Example) -> str:
+    machine_id = f"machine-{next(_numbers)}"
+    if "{id}" in route.path:
+        made = account.call("POST", "/v1/machines", {"machine_id": machine_id, "slot_count": 2})
+        assert made.status == 201
+    return machine_id
+
+
+def _made_project(account: Account, route: Route, _: Example) -> str:
+    project_id = f"project-of-an-example-{next(_numbers)}"
+    if "{id}" in route.path or "/tasks" in route.path:
+        assert account.call("POST", "/v1/projects", {"id": project_id}, by="admin").status == 201
+    return project_id
+
+
+def _made_task(account: Account, route: Route, found: Example) -> str:
+    """A task; for a new one its project, and for a claim the session that claims the one that is ready."""
+    if route.path == "/v1/tasks":
+        return _made_project(account, route, found)
+    if route.path == "/v1/tasks/claim":
+        account.call("POST", "/v1/projects", {"id": "example"}, by="admin")
+        account.call("POST", "/v1/tasks", {"project_id": "example", "name": "example"}, by="admin")
+        return _made_session(account, route, found)
+    project_id = f"project-of-an-example-{next(_numbers)}"
+    assert account.call("POST", "/v1/projects", {"id": project_id}, by="admin").status == 201
+    task = account.call("POST", "/v1/tasks", {"project_id": project_id, "name": "example"}, by="admin")
+    for verb in found.after:
+        assert account.call("POST", f"/v1/tasks/{task.json['id']}/{verb}", {}, by="admin").status == 200
+    return str(task.json["id"])
+
+
+def _made_handoff(account: Account, route: Route, found: Example) -> str:
+    session_id = _made_session(account, route, found)
+    if "{id}" not in route.path:
+        return session_id
+    return str(account.call("POST", "/v1/handoffs", {"session_id": session_id, "summary": "half of it"}).json["id"])
+
+
+def _made_session(account: Account, _route: Route, found: Example) -> str:
     number = sum(1 for _ in account.each("/v1/sessions"))
     session = account.start(client_session_id=f"example-{number}", holder_id=f"holder-{number}")
-    if "/handoffs/{id}" in route.path:
-        left = {"session_id": session["id"], "fencing_token": session["fencing_token"], "summary": "half of it"}
-        return str(account.call("POST", "/v1/handoffs", left).json["id"])
     for verb in found.after:
         assert account.say(verb, session).status == 200
     return str(session["id"])
 
 
+MAKERS: Final = {
+    "accounts": _made_account,
+    "docs": _made_document,
+    "keys": _made_key,
+    "handoff-schemas": _made_schema,
+    "handoffs": _made_handoff,
+    "machines": _made_machine,
+    "projects": _made_project,
+    "tasks": _made_task,
+}
+
+
 def _filled(body: Json, about: str) -> Json:
     if "heartbeats" in body:
         return {"heartbeats": [{"session_id": about}]}
-    for name in ("id", "session_id"):
-        if body.get(name) == ABOUT:
-            return {**body, name: about}
-    return body
+    return {name: about if value == ABOUT else value for name, value in body.items()}

@@ -15,6 +15,8 @@ STRICT: Final = REVIVABLE | {"on_lapse": "strict"}
 
 FIRST_FAILURE: Final = "the build broke"
 TAKING_OVER: Final = {"holder_id": "somebody-else", "reason": "it is silent"}
+RECOVERING: Final = {"holder_id": "somebody-else"}
+FORCING: Final = {"force": True, "reason": "it has to be"}
 
 
 class Subject(NamedTuple):
@@ -91,6 +93,9 @@ VERBS: Final[dict[str, Callable[[Subject], Request]]] = {
     "take over": _plain("takeover", TAKING_OVER),
     "take over by force": _plain("takeover", TAKING_OVER | {"force": True}, by="operator"),
     "take over by force, with an agent's key": _plain("takeover", TAKING_OVER | {"force": True}),
+    "recover": _plain("recover", RECOVERING),
+    "recover by force": _plain("recover", RECOVERING | FORCING, by="operator"),
+    "recover by force, with an agent's key": _plain("recover", RECOVERING | FORCING),
     "archive": _verb("archive"),
     "delete": _delete,
 }
@@ -103,6 +108,7 @@ HOLDERS_VERBS: Final = (
 _TO_FAILED: Final = Silence(FAIL_AFTER_MS)
 _TO_ABANDONED: Final = Silence(FAIL_AFTER_MS + ABANDON_AFTER_MS)
 _TO_TAKEN_OVER: Final = VERBS["take over"]
+_TO_RECOVERED: Final = _plain("recover", {"holder_id": "yet-another"})
 
 STATES: Final[dict[str, State]] = {
     "active": State(REVIVABLE),
@@ -122,6 +128,9 @@ STATES: Final[dict[str, State]] = {
     "failed by silence, taken over": State(REVIVABLE, (_TO_FAILED, _TO_TAKEN_OVER)),
     "failed by report, taken over": State(REVIVABLE, (VERBS["fail as before"], _TO_TAKEN_OVER)),
     "abandoned, taken over": State(REVIVABLE, (_TO_ABANDONED, _TO_TAKEN_OVER)),
+    "stalled, recovered": State(REVIVABLE, (Silence(LEASE_MS), _TO_RECOVERED)),
+    "failed by report, recovered": State(REVIVABLE, (VERBS["fail as before"], _TO_RECOVERED)),
+    "abandoned, recovered": State(REVIVABLE, (_TO_ABANDONED, _TO_RECOVERED)),
 }
 """Every state of the contract's table, the ways into it told apart where they lead on to different ones."""
 

@@ -223,6 +223,9 @@ def check(request: Request, response: Response) -> None:
     assert response.status < 500, (request, response)
     assert response.headers["x-request-id"], request
     assert response.headers["x-correlation-id"], request
+    if response.status == 204:
+        assert not response.content, request
+        return
     if response.headers["content-type"] == "text/event-stream":
         assert response.content.startswith(b"retry: "), request
         return

@@ -76,6 +76,11 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
             "/v1/cleanup": {"older_than_days": 8},
             "/v1/handoffs/{id}/status": {"status": "done"},
             "/v1/docs/{venture}/{name}": {"content": "another"},
+            "/v1/machines": {"hostname": "another"},
+            "/v1/machines/{id}/heartbeat": {"boot_id": "another"},
+            "/v1/projects": {"name": "another"},
+            "/v1/projects/{id}": {"name": "another"},
+            "/v1/tasks/{id}": {"name": "another"},
         }
         change = changes.get(route.path, {"reason": "another"})
         if route.body is not None and "reason" not in route.body.__struct_fields__ and route.path not in changes:

@@ -120,7 +120,8 @@ def test_a_key_of_a_project_reads_and_writes_its_sessions_alone(account: Account
     assert {each["id"] for each in ask(account, key).json["items"]} == {known["id"], mine["id"]}
     assert ask(account, key, "GET", "/v1/sessions?project_id=project-2").json["items"] == []
     told = ask(account, key, "GET", "/v1/events").json["items"]
-    assert {each["session_id"] for each in told} == {known["id"], mine["id"]}
+    assert {each["project_id"] for each in told} == {PROJECT}
+    assert {each["session_id"] for each in told if each["type"] == "session.started"} == {known["id"], mine["id"]}
     beats = [{"session_id": each["id"]} for each in (theirs, known)]
     results = ask(account, key, "POST", "/v1/heartbeats", heartbeats=beats).json["results"]
     assert [each["ok"] for each in results] == [False, True]
@@ -155,7 +156,7 @@ def test_a_scope_that_another_project_holds_is_taken_without_a_word_about_who_ho
 
 
 @pytest.mark.parametrize("scope", ["read", "agent"])
-@pytest.mark.parametrize("route", [route for route in WITH_ID if "/keys/" not in route.path], ids=named)
+@pytest.mark.parametrize("route", [route for route in WITH_ID if "/sessions/" in route.path], ids=named)
 def test_a_session_of_another_project_is_answered_as_one_that_there_is_not(
     route: Route, scope: str, account: Account
 ) -> None:

@@ -98,6 +98,26 @@ def test_stalls_and_false_alarms_are_counted_with_the_delay_of_their_detection(d
     store.close()
 
 
+def test_recoveries_are_counted_and_for_how_long_the_node_has_served(database_url: str) -> None:
+    clock = FakeClock()
+    store = open_store(database_url, clock)
+    with Server(store, clock).running() as server:
+        server.core.sweeper = Sweeper(store, server.engine)
+        account = server.new_account()
+        session = account.start()
+        for _ in range(3):
+            account.say("fail", session, reason="it crashed")
+            session = account.call("POST", f"/v1/sessions/{session['id']}/recover", {}).json
+        account.say("fail", session, reason="it crashed")
+        before = value(scrape(server), "ready_seconds_total")
+        server.core.sweeper.sweep_once()
+        samples = scrape(server)
+        assert value(samples, "recoveries_total", outcome="recovered") == 3
+        assert value(samples, "recoveries_total", outcome="quarantined") == 1
+        assert before == 0 < value(samples, "ready_seconds_total") < 10
+    store.close()
+
+
 def test_sessions_are_counted_as_the_domain_sees_them(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(database_url, FakeClock()) as server:
         account = server.new_account()

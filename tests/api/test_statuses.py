@@ -35,12 +35,16 @@ def _all(cell: str, *verbs: str) -> dict[str, str]:
 _ENDS: Final = ("end", "end as before")
 _FAILS: Final = ("fail", "fail as before")
 _NOT_OVER: Final = _all("409 session_not_terminal", "archive", "delete")
+_FREE: Final = _all("403 forbidden", "take over by force, with an agent's key", "recover by force, with an agent's key")
+_ACQUIRING: Final = ("take over", "take over by force", "recover", "recover by force")
+_RECOVERED: Final = _all("201 ended", "recover", "recover by force")
 _HELD: Final = {
     "take over": "409 lease_held",
     "take over by force": "201 ended",
-    "take over by force, with an agent's key": "403 forbidden",
+    "recover": "409 lease_held",
+    "recover by force": "201 ended",
+    **_FREE,
 }
-_FREE: Final = {"take over by force, with an agent's key": "403 forbidden"}
 
 _ACTIVE: Final = {
     "beat": "200 active",
@@ -81,6 +85,7 @@ _STALLED: Final = {
     "stall": "200 stalled",
     "stop": "200 stalled stop_requested",
     **_all("201 ended", "take over", "take over by force"),
+    **_RECOVERED,
     **_FREE,
     **_NOT_OVER,
 }
@@ -93,6 +98,7 @@ _FAILED_BY_SILENCE: Final = {
     **_all("200 failed late", *_FAILS),
     "stop": "200 failed stop_requested",
     **_all("201 failed", "take over", "take over by force"),
+    **_RECOVERED,
     **_FREE,
     "archive": "200 failed",
     "delete": "409 session_not_archived",
@@ -101,6 +107,7 @@ _FAILED_BY_REPORT: Final = {
     **_all("409 session_failed", *HOLDERS_VERBS, "stop"),
     "fail as before": "200 failed",
     **_all("201 failed", "take over", "take over by force"),
+    **_RECOVERED,
     **_FREE,
     "archive": "200 failed",
     "delete": "409 session_not_archived",
@@ -110,24 +117,31 @@ _ABANDONED: Final = {
     **_all("200 ended late", *_ENDS),
     **_all("200 failed late", *_FAILS),
     **_all("201 abandoned", "take over", "take over by force"),
+    **_RECOVERED,
     **_FREE,
     "archive": "200 abandoned",
     "delete": "409 session_not_archived",
 }
 _ENDED: Final = {
-    **_all("409 session_ended", *HOLDERS_VERBS, "stop", "take over", "take over by force"),
+    **_all("409 session_ended", *HOLDERS_VERBS, "stop", *_ACQUIRING),
     "end as before": "200 ended",
     **_FREE,
     "archive": "200 ended",
     "delete": "409 session_not_archived",
 }
 _TAKEN_OVER: Final = {
-    **_all("409 session_taken_over", *HOLDERS_VERBS, "stop", "take over", "take over by force"),
+    **_all("409 session_taken_over", *HOLDERS_VERBS, "stop", *_ACQUIRING),
     **_FREE,
     "delete": "409 session_not_archived",
 }
 _EXPIRED: Final = _all("409 lease_expired", "beat", "checkpoint", "patch")
-_SUCCEEDED: Final = _all("409 lease_held", "take over", "take over by force")
+_SUCCEEDED: Final = _all("409 lease_held", *_ACQUIRING)
+_REPLACED_BY_RECOVERY: Final = {
+    **_all("409 session_recovered", *HOLDERS_VERBS, "stop", *_ACQUIRING),
+    **_FREE,
+    "archive": "200 ended",
+    "delete": "409 session_not_archived",
+}
 
 TABLE: Final[dict[str, dict[str, str]]] = {
     "active": _ACTIVE,
@@ -147,6 +161,9 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     "failed by silence, taken over": _TAKEN_OVER | {"archive": "200 failed"},
     "failed by report, taken over": _TAKEN_OVER | {"archive": "200 failed"},
     "abandoned, taken over": _TAKEN_OVER | {"archive": "200 abandoned"},
+    **dict.fromkeys(
+        ("stalled, recovered", "failed by report, recovered", "abandoned, recovered"), _REPLACED_BY_RECOVERY
+    ),
 }
 """The table of native-v1, a cell for each verb. `replaced`: somebody else has started on the scope since."""
 

@@ -10,12 +10,12 @@ from tests.api.driver import Account, Json, Request, Response, Server
 from tests.api.scenes import ABANDON_AFTER_MS, FAIL_AFTER_MS, LEASE_MS, REVIVABLE, STRICT, VERBS, Subject, reach
 from tests.api.test_statuses import TABLE
 
-WAYS_MAX: Final = 4
+WAYS_MAX: Final = 5
 """As many ways as any refusal suggests."""
 
 PLACEHOLDER: Final = "…"
 
-KEYS: Final = {"force_take_over": "operator", "create_key": "admin"}
+KEYS: Final = {"force_take_over": "operator", "force_recover": "operator", "create_key": "admin"}
 """Whose key a way out takes, where not the caller's own."""
 
 
@@ -182,14 +182,15 @@ SCENES: Final[dict[str, tuple[Scene, tuple[str, ...]]]] = {
     ),
     "an exclusive start on a lapsed exclusive scope": (
         _starts({"exclusive": True, "policy": REVIVABLE}, silent_ms=LEASE_MS, then={"exclusive": True}),
-        ("start_taking_over", "take_over"),
+        ("start_taking_over", "take_over", "recover"),
     ),
     "a shared start on a lapsed exclusive scope, strict": (
-        _starts({"exclusive": True, "policy": STRICT}, silent_ms=LEASE_MS, then={}), ("start_taking_over", "take_over"),
+        _starts({"exclusive": True, "policy": STRICT}, silent_ms=LEASE_MS, then={}),
+        ("start_taking_over", "take_over", "recover"),
     ),
     "an exclusive start on a scope that failed by silence": (
         _starts({"policy": REVIVABLE}, silent_ms=FAIL_AFTER_MS, then={"exclusive": True}),
-        ("start_taking_over", "take_over"),
+        ("start_taking_over", "take_over", "recover"),
     ),
     "a client's id that names another scope": (_named_elsewhere, ("read", "start")),
     "a token that was never given": (_fenced(silent_ms=0), ("explain",)),

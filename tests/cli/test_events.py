@@ -34,8 +34,11 @@ def test_events_of_a_session_are_shown_a_line_each(cli: Cli, server: Server, env
     assert f"  {short}  failed " in failed
     assert "it \\x1b[31mbroke\\n off" in failed
     assert "\x1b" not in failed
-    for narrowed in (("--project", "told-project"), ("--session", short, "--type", "started", "--type", "failed")):
-        assert cli("events", *narrowed, **environ).stdout.splitlines() == [started, failed]
+    narrowed = ("--session", short, "--type", "started", "--type", "failed")
+    assert cli("events", *narrowed, **environ).stdout.splitlines() == [started, failed]
+    created, *rest = cli("events", "--project", "told-project", **environ).stdout.splitlines()
+    assert "  told-project  project.created " in created
+    assert rest == [started, failed]
     assert cli("events", "--project", "told-project", "--type", "session.failed", **environ).stdout == failed + "\n"
 
 
@@ -86,6 +89,7 @@ def test_follow_shows_events_as_they_happen_until_interrupted(after: str, server
         try:
             assert process.stdout is not None
             if after:
+                assert json.loads(process.stdout.readline())["type"] == "project.created"
                 assert json.loads(process.stdout.readline()) == told[0]
             session = start(server, f"while followed {after}", project_id=project)
             assert json.loads(process.stdout.readline()) == events_of(server, session["id"])[0]

@@ -125,10 +125,52 @@ def test_a_runner_in_another_container_is_dead_only_after_a_long_silence(
     assert spool.deliver(api).delivered == 1
 
 
-def test_a_dead_session_that_the_server_has_is_left_to_the_server(tmp_path: Path, server: FakeServer, api: Api) -> None:
+def test_an_agent_tells_at_once_of_a_session_whose_runner_is_gone(tmp_path: Path, server: FakeServer, api: Api) -> None:
+    server.refuse("/fail", Reply(200, {}))
+    spool = Spool(tmp_path, tell=Told().append)
+    spool.open(replace(entry_of(server, "a", end=None), runner=DEAD, session_id="sess_1", fencing_token=7))
+    assert spool.deliver(api, tells_of_gone=True) == Delivery(1, 0, 0)
+    (asked,) = server.asked
+    assert asked.path == "/v1/sessions/sess_1/fail"
+    assert (asked.body["fencing_token"], asked.body["reason"]) == (7, spools.RUNNER_GONE)
+    assert names(tmp_path) == []
+
+
+def test_what_the_server_knows_better_of_a_dead_runner_is_forgotten_without_a_word(
+    tmp_path: Path, server: FakeServer, api: Api
+) -> None:
+    server.refuse("/fail", problem(409, "session_taken_over"), times=1)
+    told = Told()
+    spool = Spool(tmp_path, tell=told.append)
+    spool.open(replace(entry_of(server, "a", end=None), runner=DEAD, session_id="sess_1"))
+    assert spool.deliver(api, tells_of_gone=True) == Delivery(0, 0, 0)
+    assert names(tmp_path) == []
+    assert told == []
+
+
+def test_a_dead_session_that_the_server_has_is_left_to_the_agent_and_then_to_the_server(
+    tmp_path: Path, server: FakeServer, api: Api
+) -> None:
     spool = Spool(tmp_path, tell=Told().append)
     spool.open(replace(entry_of(server, "a", end=None), runner=DEAD, session_id="sess_1"))
     assert spool.deliver(api) == Delivery(0, 0, 0)
+    assert names(tmp_path) == ["a.json"]
+    silent_since = (tmp_path / "a.json").stat().st_mtime - spools.GONE_KEPT_SECONDS
+    os.utime(tmp_path / "a.json", (silent_since, silent_since))
+    assert spool.deliver(api) == Delivery(0, 0, 0)
+    assert server.asked == []
+    assert names(tmp_path) == []
+
+
+def test_a_session_of_a_runner_that_cannot_be_seen_from_here_is_left_to_the_server(
+    tmp_path: Path, server: FakeServer, api: Api
+) -> None:
+    spool = Spool(tmp_path, tell=Told().append)
+    elsewhere = ProcessIdentity(1, "1", "another/machine/")
+    spool.open(replace(entry_of(server, "a", end=None), runner=elsewhere, session_id="sess_1"))
+    silent_since = (tmp_path / "a.json").stat().st_mtime - spools.FOREIGN_SILENCE_SECONDS - 1
+    os.utime(tmp_path / "a.json", (silent_since, silent_since))
+    assert spool.deliver(api, tells_of_gone=True) == Delivery(0, 0, 0)
     assert server.asked == []
     assert names(tmp_path) == []
 

@@ -29,10 +29,33 @@ from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.command import Command, Envelope
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey, RevokeKey
+from holdfast.commands.machines import (
+    MACHINES_DUE,
+    ChangeMachine,
+    DeleteMachine,
+    GivenSlot,
+    MachineHeartbeat,
+    RegisterMachine,
+    SweepMachines,
+)
+from holdfast.commands.machines import Said as SaidOfMachine
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
+from holdfast.commands.projects import CreateProject
+from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.rows import TABLES
-from holdfast.commands.starts import ReportSession, StartSession, TakeOver, TakeOverSession
+from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
+from holdfast.commands.tasks import (
+    BlockTask,
+    ClaimTask,
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    FailTask,
+    PatchTask,
+    ReleaseTask,
+    StartTask,
+)
 from holdfast.commands.transitions import (
     ArchiveSession,
     DeleteSession,
@@ -46,13 +69,15 @@ from holdfast.commands.transitions import (
 )
 from holdfast.commands.view import Reply
 from holdfast.domain.actor import Actor, KeyScope
-from holdfast.domain.ids import AccountId, KeyId, SessionId
+from holdfast.domain.ids import AccountId, KeyId, MachineId, SessionId, TaskId
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import ABANDON_AFTER_MS, DAY_MS, MINUTE_MS, SECOND_MS
+from holdfast.domain.machine import MachineStatus, Slot
 from holdfast.domain.policy import PolicyRequest
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import TICK_MS
-from holdfast.domain.session import EndReason, Session
+from holdfast.domain.session import EndReason, Session, SessionProfile
+from holdfast.domain.task import Task, TaskDependency, TaskStatus
 from holdfast.engine.batch import Outcome
 from holdfast.testing.caller import SWEEPER, Caller
 from holdfast.testing.clock import START_AT_MS
@@ -94,6 +119,10 @@ PACES = (0, 1, 400, SECOND_MS, 20 * SECOND_MS, LEASE_MS - 1, LEASE_MS, FAIL_AFTE
 JUMPS = (0, 0, 0, -DAY_MS, -10 * MINUTE_MS, -1_500, 1_500, 10 * MINUTE_MS, DAY_MS)
 
 
+MACHINE = MachineId("machine-1")
+PLACES = (About(), About(), About(machine_id=MACHINE), About(machine_id=MACHINE), About(machine_id=MACHINE, slot=1))
+
+
 Said = tuple[Command, Actor, str | None]
 
 
@@ -112,6 +141,7 @@ holders = st.sampled_from(HOLDERS)
 agents = st.sampled_from(("claude", "claude", "claude", "codex"))
 texts = st.sampled_from((None, "busy", "", "🦊 é ' %s ? $1"))
 reasons = st.sampled_from(("it hangs", "", "🦊 é ' %s ? $1"))
+places = st.sampled_from(PLACES)
 maybe = st.sampled_from((None, True, False))
 flags = st.sampled_from((False, False, False, True))
 indexes = st.integers(0, 30)
@@ -135,6 +165,7 @@ starts = st.fixed_dictionaries(
         "force": flags,
         "reason": st.sampled_from((None, "it has to be", "it has to be")),
         "client_session_id": st.sampled_from(CLIENT_SESSION_IDS),
+        "about": places,
         "key": keys,
     }
 )
@@ -150,6 +181,7 @@ class Machine(RuleBasedStateMachine):
         self.known: list[Known] = []
         self.sent: list[Said] = []
         self.api_keys: list[KeyId] = []
+        self.tasks: list[tuple[str, TaskId]] = []
         self.seeds = count(1)
         self.tokens_before: dict[tuple[AccountId, str], int] = {}
         self.taken_over: dict[SessionId, Session] = {}
@@ -186,11 +218,13 @@ class Machine(RuleBasedStateMachine):
         body = reply.body
         if isinstance(command, CreateKey):
             self.api_keys.append(body["id"])
-        if not isinstance(command, StartSession | TakeOverSession | ReportSession):
+        if isinstance(command, CreateTask):
+            self.tasks.append((by.account_id, body["id"]))
+        if not isinstance(command, StartSession | TakeOverSession | RecoverSession | ReportSession):
             return
         older = [known for known in self.known if known.id == body["id"]]
         tokens = older[0].tokens if older else ()
-        if body.get("fencing_token") is not None and not reply.is_replay:
+        if body.get("fencing_token") not in (None, *tokens) and not reply.is_replay:
             tokens = (*tokens, body["fencing_token"])
         self.known = [known for known in self.known if known.id != body["id"]]
         self.known.append(Known(by.account_id, body["id"], tokens))
@@ -241,13 +275,38 @@ class Machine(RuleBasedStateMachine):
         return command, self.by(account_id, key_scope), key
 
     @precondition(lambda self: self.known)
-    @rule(index=indexes, key_scope=key_scopes, holder_id=holders, reason=reasons, force=flags, key=keys)
+    @rule(index=indexes, key_scope=key_scopes, holder_id=holders, reason=reasons, force=flags, about=places, key=keys)
     def take_over(
-        self, *, index: int, key_scope: KeyScope, holder_id: str, reason: str, force: bool, key: str | None
+        self,
+        *,
+        index: int,
+        key_scope: KeyScope,
+        holder_id: str,
+        reason: str,
+        force: bool,
+        about: About,
+        key: str | None,
     ) -> None:
         known = self.pick(index)
-        command = TakeOverSession(known.id, None, holder_id, reason, force=force)
+        command = TakeOverSession(known.id, None, holder_id, reason, force=force, about=about)
         self.tell((command, self.by(known.account_id, key_scope), key))
+
+    @precondition(lambda self: self.known)
+    @rule(index=indexes, key_scope=key_scopes, holder_id=holders, reason=texts, force=flags, key=keys)
+    def recover(
+        self, *, index: int, key_scope: KeyScope, holder_id: str, reason: str | None, force: bool, key: str | None
+    ) -> None:
+        known = self.pick(index)
+        command = RecoverSession(known.id, holder_id, 2, force=force, reason=reason)
+        self.tell((command, self.by(known.account_id, key_scope), key))
+
+    @precondition(lambda self: self.known)
+    @rule(index=indexes, racers=st.lists(holders, min_size=2, max_size=4))
+    def recover_by_several_at_once(self, *, index: int, racers: list[str]) -> None:
+        known = self.pick(index)
+        by = self.by(known.account_id, KeyScope.AGENT)
+        outcomes = self.tell(*[(RecoverSession(known.id, holder_id, 2), by, None) for holder_id in racers])
+        assert len({each.body["id"] for each in outcomes if isinstance(each, Reply)}) <= 1
 
     # Going on.
 
@@ -306,6 +365,49 @@ class Machine(RuleBasedStateMachine):
         self.tell(self.drawn(data, index=index, choice="current", key=None, is_foreign=False))
         self.beat(index=index, choice=choice, activity=None, progress=None)
 
+    # Tasks.
+
+    @rule(account_id=account_ids, picks=st.lists(indexes, max_size=2), priority=st.integers(-1, 1), key=keys)
+    def add_a_task(self, *, account_id: str, picks: list[int], priority: int, key: str | None) -> None:
+        by = self.by(account_id, KeyScope.AGENT)
+        depends_on = tuple(self.pick_task(index)[1] for index in picks) if self.tasks else ()
+        self.tell(
+            (CreateProject("p", ()), by, None), (CreateTask("p", None, None, "task", priority, depends_on), by, key)
+        )
+
+    @precondition(lambda self: self.known)
+    @rule(picks=st.lists(st.tuples(indexes, token_choices, keys), min_size=1, max_size=4))
+    def claim(self, *, picks: list[tuple[int, str, str | None]]) -> None:
+        chosen = [(self.pick(index), choice, key) for index, choice, key in picks]
+        self.tell(
+            *[
+                (ClaimTask(known.id, self.token(known, choice), "p"), self.by(known.account_id, KeyScope.AGENT), key)
+                for known, choice, key in chosen
+            ]
+        )
+
+    @precondition(lambda self: self.known and self.tasks)
+    @rule(data=commands, picks=st.lists(st.tuples(indexes, indexes, token_choices), min_size=1, max_size=4))
+    def work(self, *, data: st.DataObject, picks: list[tuple[int, int, str]]) -> None:
+        said: list[Said] = []
+        for task_index, index, choice in picks:
+            account_id, task_id = self.pick_task(task_index)
+            known, scope = self.pick(index), data.draw(key_scopes)
+            session_id = None if data.draw(flags) else self.holder_of(task_id) or known.id
+            token = next((self.token(each, choice) for each in self.known if each.id == session_id), None)
+            name = data.draw(st.sampled_from(sorted(WORK)))
+            said.append((WORK[name](data, task_id, session_id, token), self.by(account_id, scope), None))
+        self.tell(*said)
+
+    def pick_task(self, index: int) -> tuple[str, TaskId]:
+        """One of the tasks told of, and its account; the newest for the lowest index."""
+        return self.tasks[-1 - index % len(self.tasks)]
+
+    def holder_of(self, task_id: TaskId) -> SessionId | None:
+        """The session that has a task."""
+        held = [row.held_by for row in rows_of(self.model.store, Task) if row.id == task_id]
+        return held[0] if held else None
+
     # Keys, accounts and reports: rarely.
 
     @rule(
@@ -333,6 +435,31 @@ class Machine(RuleBasedStateMachine):
         elif self.api_keys:
             self.tell((RevokeKey(self.api_keys[-1]), by, key))
 
+    # Machines.
+
+    @initialize(slots=st.integers(0, 2))
+    def register(self, *, slots: int) -> None:
+        said = SaidOfMachine(slots=tuple(map(GivenSlot, range(1, slots + 1))))
+        self.tell((RegisterMachine(MACHINE, said), self.by(ACCOUNTS[0], KeyScope.AGENT), None))
+
+    @rule(
+        what=st.sampled_from(("register", "register", "disable", "maintain", "beat", "leave", "delete")),
+        slots=st.integers(0, 3),
+        account_id=account_ids,
+        key=keys,
+    )
+    def say_of_a_machine(self, *, what: str, slots: int, account_id: str, key: str | None) -> None:
+        disabled = (GivenSlot(slots, (("is_disabled", True),)),)
+        commands: dict[str, Command] = {
+            "register": RegisterMachine(MACHINE, SaidOfMachine(slots=tuple(map(GivenSlot, range(1, slots + 1))))),
+            "disable": ChangeMachine(MACHINE, SaidOfMachine(slots=disabled, is_whole=False)),
+            "maintain": ChangeMachine(MACHINE, SaidOfMachine(status=MachineStatus.MAINTENANCE)),
+            "beat": MachineHeartbeat(MACHINE),
+            "leave": MachineHeartbeat(MACHINE, is_leaving=True),
+            "delete": DeleteMachine(MACHINE),
+        }
+        self.tell((commands[what], self.by(account_id, KeyScope.AGENT), key))
+
     # Time.
 
     @rule(pace_ms=st.sampled_from(PACES), is_swept=st.booleans())
@@ -357,6 +484,13 @@ class Machine(RuleBasedStateMachine):
         found = {name: each.caller.due() for name, each in self.worlds.items()}
         assert set(found.values()) == {found["dicts"]}
         self.tell((SweepSessions(found["dicts"]), SWEEPER, None))
+        until_ms = self.model.caller.present().service_ms
+        due = {
+            name: tuple(each.store.oldest(MACHINES_DUE, until_ms=until_ms, after=None, limit=100))
+            for name, each in self.worlds.items()
+        }
+        assert set(due.values()) == {due["dicts"]}
+        self.tell((SweepMachines(tuple(each.key for each in due["dicts"])), SWEEPER, None))
 
     # What always holds.
 
@@ -366,6 +500,9 @@ class Machine(RuleBasedStateMachine):
         self.nobody_is_beside_a_live_exclusive_holder()
         self.a_session_that_was_taken_over_stays_as_it_is()
         self.the_next_check_is_never_later_than_the_deadline()
+        self.work_is_recovered_by_one_session_and_not_too_often()
+        self.a_slot_has_a_live_session_that_says_so_and_no_session_has_two()
+        self.tasks_are_where_they_belong()
 
     @property
     def model(self) -> World:
@@ -403,11 +540,49 @@ class Machine(RuleBasedStateMachine):
                 assert after == before._replace(archived_at_ms=after.archived_at_ms, revision=after.revision)
         self.taken_over |= {session_id: row for session_id, row in now.items() if row.taken_over_by is not None}
 
+    def work_is_recovered_by_one_session_and_not_too_often(self) -> None:
+        """Work is recovered by one session, and not too often."""
+        sessions = {row.id: row for row in rows_of(self.model.store, Session)}
+        recovered = [row for row in rows_of(self.model.store, SessionProfile) if row.recovered_from is not None]
+        assert len({row.recovered_from for row in recovered}) == len(recovered)
+        for row in recovered:
+            old = sessions.get(row.recovered_from or row.id)
+            assert sessions[row.id].recoveries_left in (0, 1)
+            assert old is None or (old.taken_over_by, old.end_reason) == (row.id, EndReason.RECOVERED)
+
+    def a_slot_has_a_live_session_that_says_so_and_no_session_has_two(self) -> None:
+        """A slot has a live session that says so, and no session has two."""
+        sessions = {row.id: row for row in rows_of(self.model.store, Session)}
+        profiles = {row.id: row for row in rows_of(self.model.store, SessionProfile)}
+        taken = [slot for slot in rows_of(self.model.store, Slot) if slot.session_id is not None]
+        for slot in taken:
+            assert slot.session_id is not None
+            assert phase(sessions[slot.session_id]) in LIVE
+            profile = profiles[slot.session_id]
+            assert (profile.account_id, profile.machine_id, profile.slot) == slot[:3]
+        assert len({slot.session_id for slot in taken}) == len(taken)
+
     def the_next_check_is_never_later_than_the_deadline(self) -> None:
         """The next check is never later than the deadline."""
         for row in rows_of(self.model.store, Session):
             assert (row.check_due_ms is None) == (row.due_ms is None)
             assert row.check_due_ms is None or row.due_ms is None or row.check_due_ms <= row.due_ms
+
+    def tasks_are_where_they_belong(self) -> None:
+        """A task is held by a session that counts it and has not lapsed, and in a queue exactly while it is ready."""
+        tasks = {row.id: row for row in rows_of(self.model.store, Task)}
+        waits = rows_of(self.model.store, TaskDependency)
+        for session in rows_of(self.model.store, Session):
+            held = [row for row in tasks.values() if row.held_by == session.id]
+            assert session.task_count == len(held)
+            assert not held or phase(session) in LIVE
+        for row in tasks.values():
+            assert row.waiting_count == sum(wait.task_id == row.id for wait in waits)
+            queue = f"session={row.held_by}" if row.held_by else f"project={row.project_id}"
+            is_ready = row.status == TaskStatus.PENDING and row.waiting_count == 0
+            assert row.ready_in == (queue if is_ready else None)
+            assert row.held_by is None or row.status in (TaskStatus.PENDING, TaskStatus.IN_PROGRESS)
+        assert all(tasks[wait.depends_on_id].status != TaskStatus.COMPLETED for wait in waits)
 
     def teardown(self) -> None:
         """The rows are equal too, and events are numbered without gaps."""
@@ -451,7 +626,27 @@ VERBS: Final[dict[str, Verb]] = {
     "archive": lambda data, known, token: ArchiveSession(known.id, token),
     "delete": lambda data, known, token: DeleteSession(known.id, token),
     "take over": lambda data, known, token: TakeOverSession(known.id, "codex", data.draw(holders), data.draw(reasons)),
+    "recover": lambda data, known, token: RecoverSession(known.id, data.draw(holders), 2),
     "beat": lambda data, known, token: Heartbeat(known.id, token, data.draw(texts)),
+}
+
+
+Work = Callable[[st.DataObject, TaskId, SessionId | None, int | None], Command]
+
+WORK: Final[dict[str, Work]] = {
+    "start": lambda data, task_id, session_id, token: StartTask(task_id, session_id, token),
+    "complete": lambda data, task_id, session_id, token: CompleteTask(task_id, session_id, token, '{"a":"🦊"}'),
+    "fail": lambda data, task_id, session_id, token: FailTask(task_id, "it broke", session_id, token),
+    "block": lambda data, task_id, session_id, token: BlockTask(task_id, data.draw(texts), session_id, token),
+    "release": lambda data, task_id, session_id, token: ReleaseTask(task_id, data.draw(texts), session_id, token),
+    "delete": lambda data, task_id, session_id, token: DeleteTask(task_id),
+    "reserve": lambda data, task_id, session_id, token: CreateTask("p", session_id, token, "mine", 0, (task_id,)),
+    "change": lambda data, task_id, session_id, token: PatchTask(
+        task_id,
+        data.draw(st.sampled_from((None, None, 1, 2))),
+        (("priority", data.draw(st.integers(-1, 1))),),
+        data.draw(st.sampled_from((None, (), (task_id,)))),
+    ),
 }
 
 

@@ -36,6 +36,10 @@ CELLS: Final = {
         "take over": "lease_held",
         "take over, forced": "ended +taken_over",
         "take over, forced by an agent": "forbidden",
+        "recover": "lease_held",
+        "recover, forced": "ended +recovered",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "lease_held",
         "archive": "session_not_terminal",
         "delete": "session_not_terminal",
     },
@@ -58,6 +62,10 @@ CELLS: Final = {
         "take over": "lease_held",
         "take over, forced": "ended +taken_over",
         "take over, forced by an agent": "forbidden",
+        "recover": "lease_held",
+        "recover, forced": "ended +recovered",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "lease_held",
         "archive": "session_not_terminal",
         "delete": "session_not_terminal",
     },
@@ -80,6 +88,10 @@ CELLS: Final = {
         "take over": "lease_held",
         "take over, forced": "ended +taken_over",
         "take over, forced by an agent": "forbidden",
+        "recover": "lease_held",
+        "recover, forced": "ended +recovered",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "lease_held",
         "archive": "session_not_terminal",
         "delete": "session_not_terminal",
     },
@@ -102,6 +114,10 @@ CELLS: Final = {
         "take over": "ended +taken_over",
         "take over, forced": "ended +taken_over",
         "take over, forced by an agent": "forbidden",
+        "recover": "ended +recovered",
+        "recover, forced": "ended +recovered",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "ended +recovered",
         "archive": "session_not_terminal",
         "delete": "session_not_terminal",
     },
@@ -124,6 +140,10 @@ CELLS: Final = {
         "take over": "failed +taken_over",
         "take over, forced": "failed +taken_over",
         "take over, forced by an agent": "forbidden",
+        "recover": "ended +recovered",
+        "recover, forced": "ended +recovered",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "ended +recovered",
         "archive": "failed +archived",
         "delete": "gone +archived +deleted",
     },
@@ -146,6 +166,10 @@ CELLS: Final = {
         "take over": "failed +taken_over",
         "take over, forced": "failed +taken_over",
         "take over, forced by an agent": "forbidden",
+        "recover": "ended +recovered",
+        "recover, forced": "ended +recovered",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "ended +recovered",
         "archive": "failed +archived",
         "delete": "gone +archived +deleted",
     },
@@ -168,6 +192,10 @@ CELLS: Final = {
         "take over": "abandoned +taken_over",
         "take over, forced": "abandoned +taken_over",
         "take over, forced by an agent": "forbidden",
+        "recover": "ended +recovered",
+        "recover, forced": "ended +recovered",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "ended +recovered",
         "archive": "abandoned +archived",
         "delete": "gone +archived +deleted",
     },
@@ -190,6 +218,10 @@ CELLS: Final = {
         "take over": "session_ended",
         "take over, forced": "session_ended",
         "take over, forced by an agent": "forbidden",
+        "recover": "session_ended",
+        "recover, forced": "session_ended",
+        "recover, forced by an agent": "forbidden",
+        "recover, by another": "session_ended",
         "archive": "ended +archived",
         "delete": "gone +archived +deleted",
     },
@@ -205,11 +237,12 @@ CELLS["failed by silence, strict"] = CELLS["failed by silence"] | dict.fromkeys(
 CELLS["abandoned, replaced"] = CELLS["abandoned"] | {
     **dict.fromkeys(("end", "end as before", "fail", "fail as before"), "session_abandoned"),
     **dict.fromkeys(("take over", "take over, forced"), "lease_held if exclusive, else abandoned +taken_over"),
+    **dict.fromkeys(
+        ("recover", "recover, forced", "recover, by another"), "lease_held if exclusive, else ended +recovered"
+    ),
 }
-_TAKEN_OVER: Final = {
-    **dict.fromkeys(VERBS, "session_taken_over"),
-    "take over, forced by an agent": "forbidden",
-}
+_FORBIDDEN: Final = dict.fromkeys(("take over, forced by an agent", "recover, forced by an agent"), "forbidden")
+_TAKEN_OVER: Final = {**dict.fromkeys(VERBS, "session_taken_over"), **_FORBIDDEN}
 for _state, _status in {
     "ended, taken over": "ended",
     "failed, taken over": "failed",
@@ -220,6 +253,33 @@ for _state, _status in {
         "archive": f"{_status} +archived",
         "delete": "gone +archived +deleted",
     }
+
+_RECOVERED: Final = {
+    **dict.fromkeys(VERBS, "session_recovered"),
+    **_FORBIDDEN,
+    **dict.fromkeys(SILENCES, "ended"),
+    **dict.fromkeys(("recover", "recover, forced"), "ended"),
+    "archive": "ended +archived",
+    "delete": "gone +archived +deleted",
+}
+for _state in ("stalled, recovered", "failed by report, recovered", "abandoned, recovered"):
+    CELLS[_state] = _RECOVERED
+
+_UNFORCED: Final = ("recover", "recover, by another")
+for _state in ("active", "stalled", "failed by report"):
+    CELLS[f"{_state}, asked to stop"] = CELLS[_state] | (
+        {} if _state == "active" else dict.fromkeys(_UNFORCED, "session_stop_requested")
+    )
+for _state in ("stalled", "stalled, strict", "failed by silence", "failed by report", "abandoned"):
+    CELLS[f"{_state}, quarantined"] = CELLS[_state] | dict.fromkeys(_UNFORCED, "session_quarantined")
+CELLS["active, last attempt"] = CELLS["active"] | {
+    "a minute of silence": "stalled +quarantined +stalled",
+    "five minutes of silence": "failed +quarantined +stalled +failed",
+    "a day more of silence": "abandoned +quarantined +stalled +failed +abandoned",
+    "fail": "failed +quarantined +failed",
+    "fail as before": "failed +quarantined +failed",
+    "stall": "stalled +quarantined +stalled",
+}
 
 STATUSES: Final = {"active", "paused", "parked", "stalled", "ended", "failed", "abandoned", "gone"}
 
@@ -269,7 +329,7 @@ def check_acceptance(world: World, subject: Subject, verb: str, *, expected: str
         assert isinstance(outcome, Reply), (where, outcome)
         assert ("reactivated" in more) == bool(outcome.body.get("reactivated")), where
         assert ("late" in more) == bool(outcome.body.get("late")), where
-        if not verb.startswith("take over") and "status" in outcome.body:
+        if not verb.startswith(("take over", "recover")) and "status" in outcome.body:
             assert outcome.body["status"] == expected, where
     if expected == "gone":
         assert world.store.get(Key(Session, (subject.id,))) is None, where

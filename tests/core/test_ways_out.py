@@ -9,6 +9,7 @@ import pytest
 from holdfast.commands.command import Command
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.notes import PatchSession
+from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.rows import Key
 from holdfast.commands.starts import StartSession, TakeOver, TakeOverSession
 from holdfast.commands.transitions import ArchiveSession, DeleteSession, EndSession, ResumeSession
@@ -19,7 +20,7 @@ from holdfast.domain.ids import KeyId, SessionId
 from holdfast.domain.session import EndReason, Session
 from holdfast.engine.batch import Outcome
 from holdfast.testing.factories import ADMIN, AGENT, LEASE_MS, start
-from tests.support.states import STATES, VERBS, Subject, reach
+from tests.support.states import ATTEMPTS_MAX, STATES, VERBS, Subject, reach
 from tests.support.stores import World, answer, fork, session_of, world
 
 OUTSIDE: Final = {Action.READ, Action.EXPLAIN}
@@ -62,6 +63,14 @@ def follow_to_session(elsewhere: World, way: WayOut, refused: Command, by: Actor
         case Action.FORCE_TAKE_OVER:
             operator = by._replace(key_id=KeyId("key_operator"), scope=KeyScope.OPERATOR)
             return caller.do(TakeOverSession(session.id, None, "holder-3", "it has to be", force=True), by=operator)
+        case Action.RECOVER:
+            if way.after_at_ms is not None:
+                caller.serve(way.after_at_ms - elsewhere.clock.now_ms())
+            return caller.do(RecoverSession(session.id, "holder-3", ATTEMPTS_MAX), by=by)
+        case Action.FORCE_RECOVER:
+            operator = by._replace(key_id=KeyId("key_operator"), scope=KeyScope.OPERATOR)
+            forced = RecoverSession(session.id, "holder-3", ATTEMPTS_MAX, force=True, reason="it has to be")
+            return caller.do(forced, by=operator)
         case Action.RESUME:
             return caller.do(ResumeSession(session.id, token), by=by)
         case Action.END:
@@ -117,7 +126,8 @@ def existing(world: World, states: tuple[str, ...], *, is_exclusive: bool) -> It
             body = world.caller.accepted(other).body
             subject = Subject(world.caller, AGENT, other.scope or "", body["id"], body["fencing_token"], False)
             for step in STATES[state][1]:
-                step(subject)
+                result = step(subject)
+                subject = result if isinstance(result, Subject) else subject
             yield subject
 
 
@@ -156,7 +166,7 @@ def test_a_lapsed_holder_can_be_taken_over_as_a_start_is_told(dicts: World) -> N
     subject = reach("stalled", dicts.caller, is_exclusive=True)
     refusal = dicts.caller.refused(start(holder_id="holder-9", exclusive=True))
     assert (refusal.code.value, refusal.data["session_id"]) == ("scope_lapsed", subject.id)
-    assert [way.action for way in refusal.ways_out] == [Action.START_TAKING_OVER, Action.TAKE_OVER]
+    assert [way.action for way in refusal.ways_out] == [Action.START_TAKING_OVER, Action.TAKE_OVER, Action.RECOVER]
 
 
 def test_the_ways_out_of_other_refusals_work(dicts: World) -> None:

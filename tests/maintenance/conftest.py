@@ -10,12 +10,15 @@ from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.documents import PutDocument
 from holdfast.commands.handoffs import CreateHandoff, RegisterSchema
 from holdfast.commands.keys import CreateKey
+from holdfast.commands.machines import GivenSlot, RegisterMachine, Said
 from holdfast.commands.notes import WriteCheckpoint
+from holdfast.commands.projects import CreateProject
 from holdfast.commands.starts import About
+from holdfast.commands.tasks import ClaimTask, CreateTask
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.handoff import Topic, drafted
-from holdfast.domain.ids import AccountId
+from holdfast.domain.ids import AccountId, MachineId, TaskId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
@@ -61,11 +64,21 @@ def fill(store: Store, clock: FakeClock) -> Caller:
                 caller.accepted(WriteCheckpoint(there.id, there.token, "half of it is done"), by=there.holder)
                 left = drafted(summary="half of it", payload={"ünïcödé": "🚀\\"}, topic=Topic(issue_number=7))
                 caller.accepted(CreateHandoff(there.id, there.token, left), by=there.holder)
+                caller.accepted(CreateProject("project", ()), by=there.holder)
+                task = CreateTask("project", None, None, "task", 0, ())
+                first = TaskId(caller.accepted(task, by=there.holder).body["id"])
+                caller.accepted(task._replace(depends_on=(first,)), by=there.holder)
+                caller.accepted(task, by=there.holder)
+                caller.accepted(ClaimTask(there.id, there.token, "project"), by=there.holder)
     caller.accepted(PutDocument("dfg", "a.md", "ä", "text/markdown", sha256=64 * "0", size_bytes=2, version=None))
     key = CreateKey("a key", KeyScope.AGENT, None, bytes(KEY_ENTROPY_BYTES))
     caller.accepted(key, by=ADMIN, key="create-a-key")
     caller.accepted(RegisterSchema("review/1", '{"type": "object"}', "a hash"), by=ADMIN)
     about = About(machine_id="ünïcödé 🚀 \\ \t", meta_json='{"quoted": "\\n", "null": null}')
+    slots = tuple(GivenSlot(number, (("label", "ünïcödé"), ("cpu_millis", 500))) for number in (1, 2))
+    assert about.machine_id is not None
+    said = Said(fields=(("hostname", "host"), ("capacity_json", '{"cpu": 4}')), slots=slots)
+    caller.accepted(RegisterMachine(MachineId(about.machine_id), said), by=actor())
     caller.accepted(start("repo=text", client_session_id="client-1", about=about), key="start-once", by=actor())
     return caller
 

@@ -321,7 +321,7 @@ def test_what_was_left_is_described_in_few_lines() -> None:
     }
     left = left_behind(reply)
     assert left is not None
-    assert describe(left, was_taken_over=True) == [
+    assert describe(left, outcome="taken_over") == [
         "took over from old",
         "its last checkpoint: half",
         *[f"next: {name}" for name in "abcde"],

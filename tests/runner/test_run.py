@@ -518,7 +518,9 @@ def test_a_command_that_needs_an_answer_waits_for_one_and_does_not_run_without(
     assert runs.run(options, environ=world.environ, name_ways_out=lambda _: []) == CommandEnd(
         ExitCode.SERVER_AWAY, None
     )
-    assert capfd.readouterr().err.endswith("--exclusive, --take-over and --strict need an answer first.\n")
+    assert capfd.readouterr().err.endswith(
+        "--exclusive, --strict, --restart, --slot and taking over need an answer first.\n"
+    )
     assert reply is None or len(world.server.asked) > 1
     assert not (world.directory / "ran").exists()
 
@@ -660,7 +662,16 @@ def test_a_killed_run_that_the_server_knows_is_left_to_the_server(world: World) 
         runner.communicate(timeout=WAIT_SECONDS_MAX)
 
     with running(["--", "cat"], world.environ, cwd=world.directory) as runner:
-        eventually(lambda: len(world.spooled) == 1 and runner.poll() is None and len(world.server.sessions) == 2)
+        eventually(lambda: len(world.spooled) == 2 and runner.poll() is None and len(world.server.sessions) == 2)
         runner.communicate("", timeout=WAIT_SECONDS_MAX)
     assert world.server.reports == {}
     assert world.server.sessions["sess_1"]["status"] == "active"
+
+
+def test_a_run_asks_for_the_slot_that_was_named_or_for_none(world: World) -> None:
+    run("--slot", "3", "--", "true", environ=world.environ, cwd=world.directory)
+    run("--no-slot", "--", "true", environ=world.environ, cwd=world.directory)
+
+    in_slot, outside = world.server.asked_for("/v1/sessions")
+    assert (in_slot.body["machine_id"], in_slot.body["slot"]) == ("mach_test", 3)
+    assert outside.body.keys().isdisjoint({"machine_id", "slot"})

@@ -15,14 +15,18 @@ import pytest
 
 from holdfast.commands.command import Command
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
+from holdfast.commands.machines import GivenSlot, RegisterMachine, Said
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
-from holdfast.commands.starts import StartSession, TakeOverSession
+from holdfast.commands.recovery import RecoverSession
+from holdfast.commands.starts import About, StartSession, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, StopSession
 from holdfast.commands.view import Reply
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import EventFilter
+from holdfast.domain.ids import MachineId
 from holdfast.domain.limits import MINUTE_MS
+from holdfast.domain.machine import Slot
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import EndReason, Session
@@ -223,6 +227,30 @@ def test_of_many_takeovers_one_wins(nodes: Nodes) -> None:
         assert body_of(nodes.callers[0].do(Heartbeat(winner, 2)))["status"] == "active"
 
 
+def test_of_many_recoveries_one_begins_a_session_and_its_holder_gets_it_each_time(nodes: Nodes) -> None:
+    for number in range(ROUNDS):
+        old = nodes.accepted(start(f"repo={number}", exclusive=bool(number % 2)))
+        nodes.callers[0].serve(LEASE_MS)
+        racers = [RecoverSession(old["id"], f"holder-{node % 2}", 3) for node in range(NODES)]
+        outcomes = nodes.together(*racers)
+        assert codes(outcomes) == ["ok"] * 2 + ["session_recovered"] * 2
+        replies = [outcome for outcome in outcomes if isinstance(outcome, Reply)]
+        assert sorted(reply.created for reply in replies) == [False, True]
+        assert {(reply.body["id"], reply.body["fencing_token"]) for reply in replies} == {(replies[0].body["id"], 2)}
+        assert session_of(nodes.store, old["id"]).taken_over_by == replies[0].body["id"]
+        assert told(nodes.store, old["id"]) == ["started", "stalled", "recovered"]
+    assert len(rows_of(nodes.store, Session)) == 2 * ROUNDS
+
+
+def test_a_beat_that_came_first_is_seen_by_the_recovery_that_waited_for_it(nodes: Nodes) -> None:
+    body = nodes.accepted(start(exclusive=True))
+    nodes.callers[0].serve(LEASE_MS)
+    recovery = RecoverSession(body["id"], "holder-2", 3)
+    beat, recovered = nodes.one_after_the_other(Heartbeat(body["id"], body["fencing_token"]), recovery)
+    assert body_of(beat)["reactivated"]
+    assert codes([recovered]) == ["lease_held"]
+
+
 def test_sharers_that_make_a_scope_at_once_get_a_token_each(nodes: Nodes) -> None:
     for number in range(ROUNDS):
         starts = [start(f"repo={number}", holder_id=f"holder-{node}") for node in range(NODES)]
@@ -411,3 +439,28 @@ def test_a_batch_that_lost_a_race_fails_none_of_its_commands(nodes: Nodes) -> No
     assert set(codes(outcomes)) == {"ok"}
     assert {scope.last_token for scope in rows_of(nodes.store, Scope)} == {NODES}
     assert Code.BUSY.value not in codes(outcomes)
+
+
+def test_of_many_starts_on_a_machine_as_many_as_it_has_slots_get_one_each(nodes: Nodes) -> None:
+    for number in range(ROUNDS):
+        machine_id = MachineId(f"machine-{number}")
+        nodes.accepted(RegisterMachine(machine_id, Said(slots=(GivenSlot(1), GivenSlot(2)))))
+        about = About(machine_id=machine_id)
+        commands = [start(f"repo={number}-{node}", holder_id=f"{node}", about=about) for node in range(NODES)]
+        outcomes = nodes.together(*commands)
+        assert codes(outcomes) == ["no_free_slot"] * (NODES - 2) + ["ok"] * 2
+        assert sorted(body_of(each)["slot"] for each in outcomes if isinstance(each, Reply)) == [1, 2]
+
+
+def test_a_slot_that_is_let_go_of_and_asked_for_at_once_has_one_session(nodes: Nodes) -> None:
+    for number in range(ROUNDS):
+        machine_id = MachineId(f"machine-{number}")
+        nodes.accepted(RegisterMachine(machine_id, Said(slots=(GivenSlot(1),))))
+        about = About(machine_id=machine_id)
+        held = nodes.accepted(start(f"repo={number}", about=about))
+        end = EndSession(held["id"], held["fencing_token"], EndReason.COMPLETED)
+        ended, started = nodes.together(end, start(f"repo=other-{number}", about=about), point="loaded")
+        assert codes([ended]) == ["ok"]
+        (slot,) = [row for row in rows_of(nodes.store, Slot) if row.machine_id == machine_id]
+        assert slot.session_id == (body_of(started)["id"] if isinstance(started, Reply) else None)
+    assert nodes.deadlocks() == 0

@@ -57,6 +57,9 @@ class Described:
         response = self.response(route.method, route.path, status)
         if response is None:
             raise Undescribed(f"{name} is not described: {content[:300]!r}")
+        if "content" not in response:
+            assert not content, f"{name} is described as empty"
+            return
         media_type = headers.get("content-type", "").partition(";")[0]
         if media_type not in response["content"]:
             raise Undescribed(f"{name} is described as {list(response['content'])}, not as {media_type}")

@@ -42,7 +42,7 @@ class NotStarted(Exception):
 class Server:
     """One server on a database, through any number of processes one after another.
 
-    directory: its home, and where each process writes its log.
+    directory: its home, and where each process writes its log. keeps_port: a later process gets the first one's port.
     program: what is started instead of `holdfast`; the arguments of `serve` follow.
     """
 
@@ -53,7 +53,9 @@ class Server:
         directory: Path,
         program: Sequence[str] = PROGRAM,
         environ: Mapping[str, str] | None = None,
+        keeps_port: bool = False,
     ) -> None:
+        self._keeps_port = keeps_port
         self.database_url = database_url
         self.port = 0
         self._directory = directory
@@ -84,7 +86,7 @@ class Server:
         return self._directory / f"server-{self._starts}.log"
 
     def start(self) -> None:
-        """Start a process, and return when it is ready. Its port is a new one each time. Raises: NotStarted."""
+        """Start a process, and return when it is ready. Raises: NotStarted."""
         self.launch()
         eventually(self.is_ready_or_over, seconds_max=START_SECONDS_MAX)
         ready = _READY.search(self.said)
@@ -98,7 +100,8 @@ class Server:
         assert self._process is None or self._process.poll() is not None, "the last process still runs"
         self._directory.mkdir(parents=True, exist_ok=True)
         self._starts += 1
-        serve = (*self._program, "serve", "--host", HOST, "--port", "0", "--database", self.database_url)
+        port = str(self.port if self._keeps_port else 0)
+        serve = (*self._program, "serve", "--host", HOST, "--port", port, "--database", self.database_url)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 (*_with_parent(), *serve),

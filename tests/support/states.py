@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from holdfast.commands.command import Command
 from holdfast.commands.heartbeats import Heartbeat
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
+from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.starts import TakeOverSession
 from holdfast.commands.transitions import (
     ArchiveSession,
@@ -28,6 +29,7 @@ from holdfast.testing.factories import FAIL_AFTER_MS, LEASE_MS, REVIVABLE, STRIC
 
 FIRST_FAILURE = "the build broke"
 OTHER_HOLDER = "holder-2"
+ATTEMPTS_MAX = 3
 
 
 class Subject(NamedTuple):
@@ -62,6 +64,22 @@ def take_over(subject: Subject, *, force: bool = False) -> TakeOverSession:
     return TakeOverSession(subject.id, "codex", OTHER_HOLDER, "it is silent", force=force)
 
 
+def recover(subject: Subject, *, force: bool = False) -> RecoverSession:
+    """A recovery by somebody else."""
+    reason = "it has to be" if force else None
+    return RecoverSession(subject.id, OTHER_HOLDER, ATTEMPTS_MAX, agent="codex", force=force, reason=reason)
+
+
+def _recover_until_the_last(subject: Subject) -> Subject:
+    """The session that goes on after as many recoveries as there may be."""
+    for _ in range(ATTEMPTS_MAX):
+        subject.caller.accepted(FailSession(subject.id, subject.token, FIRST_FAILURE), by=subject.holder)
+        again = RecoverSession(subject.id, "holder-1", ATTEMPTS_MAX)
+        body = subject.caller.accepted(again, by=subject.holder).body
+        subject = subject._replace(id=SessionId(body["id"]), token=body["fencing_token"])
+    return subject
+
+
 def _replace(subject: Subject) -> None:
     another = start(subject.scope, holder_id=OTHER_HOLDER, exclusive=subject.exclusive)
     subject.caller.accepted(another, by=subject.holder)
@@ -72,6 +90,8 @@ _PARK: Final = _say(lambda subject: ParkSession(subject.id, subject.token, None,
 _END: Final = _say(lambda subject: EndSession(subject.id, subject.token, EndReason.COMPLETED))
 _FAIL: Final = _say(lambda subject: FailSession(subject.id, subject.token, FIRST_FAILURE))
 _TAKE_OVER: Final = _say(take_over)
+_RECOVER: Final = _say(recover)
+_STOP: Final = _say(lambda subject: StopSession(subject.id, "it costs too much"))
 _TO_FAILED: Final = _silent(FAIL_AFTER_MS)
 _TO_ABANDONED: Final = _silent(FAIL_AFTER_MS + ABANDON_AFTER_MS)
 
@@ -90,8 +110,21 @@ STATES: Final[dict[str, tuple[PolicyRequest, tuple[Step, ...]]]] = {
     "ended, taken over": (REVIVABLE, (_silent(LEASE_MS), _TAKE_OVER)),
     "failed, taken over": (REVIVABLE, (_TO_FAILED, _TAKE_OVER)),
     "abandoned, taken over": (REVIVABLE, (_TO_ABANDONED, _TAKE_OVER)),
+    "stalled, recovered": (REVIVABLE, (_silent(LEASE_MS), _RECOVER)),
+    "failed by report, recovered": (REVIVABLE, (_FAIL, _RECOVER)),
+    "abandoned, recovered": (REVIVABLE, (_TO_ABANDONED, _RECOVER)),
+    "active, asked to stop": (REVIVABLE, (_STOP,)),
+    "stalled, asked to stop": (REVIVABLE, (_STOP, _silent(LEASE_MS))),
+    "failed by report, asked to stop": (REVIVABLE, (_STOP, _FAIL)),
+    "active, last attempt": (REVIVABLE, (_recover_until_the_last,)),
+    "stalled, quarantined": (REVIVABLE, (_recover_until_the_last, _silent(LEASE_MS))),
+    "stalled, strict, quarantined": (STRICT, (_recover_until_the_last, _silent(LEASE_MS))),
+    "failed by silence, quarantined": (REVIVABLE, (_recover_until_the_last, _TO_FAILED)),
+    "failed by report, quarantined": (REVIVABLE, (_recover_until_the_last, _FAIL)),
+    "abandoned, quarantined": (REVIVABLE, (_recover_until_the_last, _TO_ABANDONED)),
 }
-"""The policy of the session, and the steps that lead to the state. Silence is not swept up: nobody came by."""
+"""The policy of the session, and the steps that lead to the state; a step may lead to another session. Silence is not
+swept up: nobody came by."""
 
 
 def reach(
@@ -105,7 +138,8 @@ def reach(
     caller.serve(5_000)
     caller.accepted(Heartbeat(subject.id, subject.token), by=holder)
     for step in steps:
-        step(subject)
+        result = step(subject)
+        subject = result if isinstance(result, Subject) else subject
     return subject
 
 
@@ -142,6 +176,10 @@ OTHER_VERBS: Final[dict[str, Callable[[Subject, int | None], Said]]] = {
     "take over": lambda subject, token: Said(take_over(subject), subject.holder),
     "take over, forced": lambda subject, token: Said(take_over(subject, force=True), subject.operator),
     "take over, forced by an agent": lambda subject, token: Said(take_over(subject, force=True), subject.holder),
+    "recover": lambda subject, token: Said(recover(subject), subject.holder),
+    "recover, forced": lambda subject, token: Said(recover(subject, force=True), subject.operator),
+    "recover, forced by an agent": lambda subject, token: Said(recover(subject, force=True), subject.holder),
+    "recover, by another": lambda subject, token: Said(recover(subject)._replace(holder_id="late"), subject.holder),
 }
 
 VERBS: Final = HOLDERS_VERBS | OTHER_VERBS

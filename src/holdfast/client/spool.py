@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +31,12 @@ ASIDE_MAX = 100
 
 FOREIGN_SILENCE_SECONDS = 3_600.0
 """A runner in another container or on another machine counts as gone when it left its entry untouched so long."""
+
+GONE_KEPT_SECONDS = 60.0
+"""How long an entry is left to the machine's agent whose runner is gone, and whose session the server has."""
+
+RUNNER_GONE = "killed: the process that ran it is gone"
+"""The reason with which a session is failed whose runner could not say any more how it ended."""
 
 REPORT_PATH = "/v1/sessions/report"
 ENTRY_VERSION = 1
@@ -63,7 +70,8 @@ class End:
 class Entry:
     """One session of one runner.
 
-    report: the body of a report, without its end. session_id: None until the server has acknowledged the start.
+    report: the body of a report, without its end. session_id: None until the server has acknowledged the start, and
+    with it the token that whoever tells the session's end has to show.
     idempotency_key: of the report, or of the call that ends the session.
     """
 
@@ -74,6 +82,7 @@ class Entry:
     report: dict[str, Json]
     session_id: str | None = None
     end: End | None = None
+    fencing_token: int | None = None
 
 
 class Delivery(NamedTuple):
@@ -128,9 +137,19 @@ class Spool:
         """Forget an entry whose end the server knows."""
         self._path(client_session_id).unlink(missing_ok=True)
 
-    def deliver(self, api: Api) -> Delivery:
+    def names(self) -> set[str]:
+        """The client session ids of all entries."""
+        return {path.stem for path in self._paths()}
+
+    def read(self, client_session_id: str) -> Entry | None:
+        """An entry; None: it is gone, or it was not one and has been set aside."""
+        return self._read(self._path(client_session_id))
+
+    def deliver(self, api: Api, *, tells_of_gone: bool = False) -> Delivery:
         """Tell this server of its sessions that have ended or whose runner is gone; each is forgotten when accepted.
 
+        tells_of_gone: also of those that the server has and whose runner is gone, before their lease is over: what the
+        machine's agent does. Others leave them to it, and then to the server.
         Ends at the first sign that the server cannot take them now. Another process that delivers at the same time
         is left to do so.
         """
@@ -139,7 +158,7 @@ class Spool:
         with lock(self._directory / ".deliver.lock", wait_seconds=0) as is_locked:
             if not is_locked:
                 return Delivery(0, 0, 0)
-            return self._deliver_all(api)
+            return self._deliver_all(api, tells_of_gone=tells_of_gone)
 
     def deliver_one(self, api: Api, entry: Entry, *, timeout_seconds: float) -> bool:
         """Tell the server of one session that has ended; whether it accepted. Otherwise the entry stays."""
@@ -155,7 +174,7 @@ class Spool:
         path.unlink(missing_ok=True)
         return True
 
-    def _deliver_all(self, api: Api) -> Delivery:
+    def _deliver_all(self, api: Api, *, tells_of_gone: bool) -> Delivery:
         delivered = refused = kept = 0
         is_answering = True
         for path in sorted(self._paths()):
@@ -165,9 +184,9 @@ class Spool:
             finished = _finished(entry, touched_at=_touched_at(path))
             if finished is None:
                 continue
-            if finished.session_id is not None and finished.end is None:
-                # The server gave this session a lease, and saw for itself that it lapsed.
-                path.unlink(missing_ok=True)
+            if _is_of_known_session(entry) and not (tells_of_gone and finished.end is not None):
+                # The server gave this session a lease, and sees for itself that it lapses.
+                _unlink_old(path)
             elif not is_answering:
                 kept += 1
             else:
@@ -180,6 +199,9 @@ class Spool:
                     is_answering = refusal.status not in _PASSING_STATUSES
                     if not is_answering or _may_be_accepted_later(refusal, finished):
                         kept += 1
+                    elif _is_of_known_session(entry):
+                        # Nobody asked for this to be told, and the server knows better what became of the session.
+                        path.unlink(missing_ok=True)
                     else:
                         refused += 1
                         self._set_aside(path, "refused", f"the server refuses it: {refusal.code}")
@@ -239,15 +261,38 @@ def timestamp(seconds: float) -> str:
 
 
 def _finished(entry: Entry, *, touched_at: float) -> Entry | None:
-    """The entry as it is to be told: as it ended, or as crashed when its runner is gone; None: it still runs."""
+    """The entry as it is to be told: as it ended, or as crashed when its runner is gone; None: it still runs.
+
+    Without an end: the server has the session, and what became of its runner cannot be seen from here.
+    """
     if entry.end is not None:
         return entry
     running = is_running(entry.runner)
     if running or (running is None and datetime.now(UTC).timestamp() - touched_at < FOREIGN_SILENCE_SECONDS):
         return None
-    if entry.session_id is not None:
+    if entry.session_id is None:
+        return replace(entry, end=End(timestamp(touched_at), "crashed", None, None))
+    if running is None:
         return entry
-    return replace(entry, end=End(timestamp(touched_at), "crashed", None, None))
+    body: dict[str, Json] = {"reason": RUNNER_GONE, "error_details": {"pid": entry.runner.pid}}
+    if entry.fencing_token is not None:
+        body["fencing_token"] = entry.fencing_token
+    return replace(entry, end=End(timestamp(touched_at), "crashed", None, Call(_fail_path(entry.session_id), body)))
+
+
+def _fail_path(session_id: str) -> str:
+    return f"/v1/sessions/{session_id}/fail"
+
+
+def _is_of_known_session(entry: Entry) -> bool:
+    """Whether the server has a session of which nobody said how it ended."""
+    return entry.end is None and entry.session_id is not None
+
+
+def _unlink_old(path: Path) -> None:
+    """Forget an entry that the machine's agent, if there is one, has left alone for long enough."""
+    if time.time() - _touched_at(path) >= GONE_KEPT_SECONDS:
+        path.unlink(missing_ok=True)
 
 
 def _may_be_accepted_later(refusal: ApiRefusal, entry: Entry) -> bool:
@@ -288,8 +333,9 @@ def _decode(document: object) -> Entry:
         raise ValueError("another version")
     runner = cast("dict[str, Json]", fields["runner"])
     session_id, end, report = fields["session_id"], fields["end"], fields["report"]
-    if not isinstance(report, dict) or not isinstance(session_id, str | None):
-        raise TypeError("report or session_id")
+    token = fields.get("fencing_token")
+    if not isinstance(report, dict) or not isinstance(session_id, str | None) or not isinstance(token, int | None):
+        raise TypeError("report, session_id or fencing_token")
     return Entry(
         client_session_id=_text(fields["client_session_id"]),
         url=_text(fields["url"]),
@@ -298,6 +344,7 @@ def _decode(document: object) -> Entry:
         report=report,
         session_id=session_id,
         end=None if end is None else _decode_end(cast("dict[str, Json]", end)),
+        fencing_token=token,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Identity, Refusal, WayOut
 from holdfast.domain.handoff import Handoff, HandoffBody
-from holdfast.domain.lifecycle import can_acquire
+from holdfast.domain.lifecycle import can_acquire, can_recover, is_quarantined, was_recovered
 from holdfast.domain.liveness import liveness
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import Session, SessionProfile, Status
@@ -45,9 +45,14 @@ def session_body(session: Session, profile: SessionProfile, *, now: Moment) -> B
         "stop_reason": session.stop_reason,
         "wake_at_ms": profile.wake_at_ms,
         "took_over_from": profile.took_over_from,
-        "taken_over_by": session.taken_over_by,
+        "taken_over_by": None if was_recovered(session) else session.taken_over_by,
+        "recovered_from": profile.recovered_from,
+        "recovered_by": session.taken_over_by if was_recovered(session) else None,
+        "recovery_attempts": profile.recovery_attempts,
+        "quarantined": is_quarantined(session),
         "archived_at_ms": session.archived_at_ms,
         "checkpoint_count": session.checkpoint_count,
+        "task_count": session.task_count,
         "policy": policy_body(session, preset=profile.preset),
         "mode": profile.mode,
         "project_id": profile.project_id,
@@ -166,6 +171,7 @@ def recoverable_body(session: Session) -> Body:
         "last_heartbeat_at_ms": session.last_heartbeat_at_ms,
         "checkpoint_count": session.checkpoint_count,
         "can_resume": can_acquire(session),
+        "can_recover": can_recover(session),
     }
 
 
@@ -189,7 +195,7 @@ def refusal_from_body(body: Body) -> Refusal:
             way["session_id"],
             None if way["identity"] is None else Identity(**way["identity"]),
             way["after_at_ms"],
-            way["handoff_id"],
+            way["target"],
         )
         for way in body["ways_out"]
     )

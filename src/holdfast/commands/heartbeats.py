@@ -6,6 +6,7 @@ from typing import NamedTuple
 from holdfast.commands.bodies import Body, refusal_body
 from holdfast.commands.holding import change, find_session, needed
 from holdfast.commands.leaving import needs_of_draft
+from holdfast.commands.releasing import require_held
 from holdfast.commands.rows import Need, profile_key, scope_key
 from holdfast.commands.view import Reply, Unloaded, View
 from holdfast.domain.actor import Actor
@@ -57,17 +58,18 @@ class HeartbeatBatch(NamedTuple):
                 results.append({"session_id": each.session_id, "ok": False, "refusal": refusal_body(refusal)})
             except Unloaded:
                 # One round for all whose lease has lapsed, rather than one for each.
-                view.require(*self._needs_of_lapsed(view))
+                self._require_of_lapsed(view)
                 raise
         return Reply({"results": results, "accepted": accepted, "refused": len(results) - accepted})
 
-    def _needs_of_lapsed(self, view: View) -> list[Need]:
+    def _require_of_lapsed(self, view: View) -> None:
         sessions = [view.get(Session, each.session_id) for each in self.beats]
         own = [each for each in sessions if each is not None and each.account_id == view.actor.account_id]
         lapsed = [session for session in own if needs_scope(session, now=view.now)]
         scopes = [scope_key(session.account_id, session.scope) for session in lapsed]
         drafts = [need for session in lapsed for need in needs_of_draft(session)]
-        return [*scopes, *[profile_key(session.id) for session in lapsed], *drafts]
+        view.require(*scopes, *[profile_key(session.id) for session in lapsed], *drafts)
+        require_held(view, lapsed)
 
 
 def _beaten(command: Heartbeat, view: View) -> Body:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from holdfast.commands.leaving import draft_where_broken_off
+from holdfast.commands.releasing import let_go
 from holdfast.commands.rows import (
     TABLES,
     Key,
@@ -13,6 +14,7 @@ from holdfast.commands.rows import (
     profile_key,
     session_key,
 )
+from holdfast.commands.slots import follow
 from holdfast.commands.view import View
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditAction, AuditRecord
@@ -112,15 +114,20 @@ def change(
 
 
 def record(view: View, changed: Changed, *, is_spoken_for: bool = False) -> None:
-    """Leave a changed session and what happened to it in the view; and where it broke off by it, a drafted handoff."""
-    before = view.get(Session, changed.session.id) if changed.happenings else None
-    view.put(changed.session)
+    """Leave a changed session and what happened to it in the view.
+
+    It lets go of what it may not hold any longer, and where it broke off without one, a handoff is drafted for it.
+    """
+    session = changed.session
+    before = (view.get(Session, session.id) or session) if changed.happenings else session
+    view.put(session)
     if changed.happenings:
-        session = changed.session
         # A beat and a sweep name the profile only here, where something happened, which is seldom.
-        project_id = find_profile(view, session).project_id
+        profile = find_profile(view, session)
+        project_id = profile.project_id
         view.emit(changed.happenings, session_id=session.id, account_id=session.account_id, project_id=project_id)
-        assert before is not None, "only what was loaded is changed"
+        let_go(view, before, changed, profile)
+        follow(view, before, session)
         draft_where_broken_off(view, before, session, changed.happenings, is_spoken_for=is_spoken_for)
 
 

@@ -17,14 +17,20 @@ class Operator(StrEnum):
     PRESENT = "is not null"
     AMONG = "among"
     """One of several: the value is a list of texts, as JSON."""
+    ABSENT = "is null"
+    ONE_OF = "in"
 
 
 class Filter(NamedTuple):
-    """One filter that a list allows: the column it looks at, by table name, and how."""
+    """One filter that a list allows: the column it looks at, by table name, and how.
+
+    among: for that operator, the words; they are written into the statement, so that it can use an index on these rows.
+    """
 
     table: str
     column: str
     operator: Operator = Operator.EQUALS
+    among: tuple[str, ...] = ()
 
 
 class ListSpec(NamedTuple):

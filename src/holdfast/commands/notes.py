@@ -131,13 +131,14 @@ class PatchSession(NamedTuple):
         fields: dict[str, Any] = dict(self.fields)
         profile = find_profile(view, session)._replace(**fields)
         if self.meta_patch_json is not None:
-            profile = profile._replace(meta_json=_patched(profile.meta_json, self.meta_patch_json))
+            profile = profile._replace(meta_json=patched_meta(profile.meta_json, self.meta_patch_json))
         view.put(session)
         view.put(profile)
         return Reply({**session_body(session, profile, now=view.now), **next_beat(session, view)})
 
 
-def _patched(meta_json: str | None, patch_json: str) -> str:
+def patched_meta(meta_json: str | None, patch_json: str) -> str:
+    """Free JSON with a merge patch applied, both as text. Raises: validation_failed where it grows too large."""
     merged = merge_patch(json.loads(meta_json or "{}"), json.loads(patch_json))
     text = json.dumps(merged, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > META_BYTES_MAX:

@@ -12,7 +12,10 @@ from holdfast.commands.holding import find_profile, record, remove_session
 from holdfast.commands.jobs import Claim, held_job
 from holdfast.commands.leaving import tell
 from holdfast.commands.lists import AgeSearch
-from holdfast.commands.rows import IdempotencyRecord, Key, Need, client_session_key, profile_key, scope_key
+from holdfast.commands.machines import find_slots, remove_machine
+from holdfast.commands.rows import IdempotencyRecord, Key, Members, Need, client_session_key, profile_key, scope_key
+from holdfast.commands.slots import slots_of
+from holdfast.commands.tasks import DEPENDENTS, remove_task, wait_keys
 from holdfast.commands.view import Reply, View
 from holdfast.domain import jobs, lifecycle
 from holdfast.domain.actor import Actor
@@ -22,16 +25,21 @@ from holdfast.domain.handoff import Handoff, HandoffBody, expired
 from holdfast.domain.jobs import Job, Schedule
 from holdfast.domain.lifecycle import Changed
 from holdfast.domain.limits import DAY_MS, HOUR_MS, SECOND_MS
+from holdfast.domain.machine import Machine
 from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.retention import is_past
 from holdfast.domain.scope import Scope, unused
 from holdfast.domain.session import Session
+from holdfast.domain.task import Task
 
 ROWS_PER_STEP = 500
 """The most plain rows in one transaction, where they are in memory: some milliseconds of the writer."""
 
 SESSIONS_PER_STEP = 100
 """The most sessions in one transaction: each is several rows and an event."""
+
+MACHINES_PER_STEP = 20
+"""The most machines in one transaction: each has some hundreds of slots at most."""
 
 Treat = Callable[[View, AgeSearch, Sequence[Key], int], int]
 """What becomes of rows found by an age search and kept for so many milliseconds; how many of them it changed."""
@@ -159,6 +167,27 @@ def delete_handoffs(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms:
     return len(past)
 
 
+def delete_machines(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:
+    """Forget machines that have been offline for long enough and in none of whose slots a session runs."""
+    past = [row for key in _past(view, search, keys, keep_ms) if (row := view.get(Machine, *key.values)) is not None]
+    view.require(*[slots_of(row.account_id, row.id) for row in past])
+    gone = [row for row in past if all(slot.session_id is None for slot in find_slots(view, row))]
+    for row in gone:
+        remove_machine(view, row, rule=Rule.RETENTION_PASSED)
+    return len(gone)
+
+
+def delete_tasks(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> int:
+    """Delete tasks that were finished long enough ago, but no failed one for which others wait."""
+    past = [row for key in _past(view, search, keys, keep_ms) if (row := view.get(Task, *key.values)) is not None]
+    view.require(*[Members(DEPENDENTS, (row.id,)) for row in past])
+    gone = [row for row in past if not view.members(Members(DEPENDENTS, (row.id,)))]
+    view.require(*[key for row in gone for key in wait_keys(row)])
+    for row in gone:
+        remove_task(view, row, rule=Rule.RETENTION_PASSED)
+    return len(gone)
+
+
 def finished_sessions(view: View, keys: Sequence[Key], *, with_unread: bool = False) -> list[Changed]:
     """Of these sessions those that are over, hold nothing, and left nothing unread, as time has left them."""
     sessions = [view.get(Session, *key.values) for key in keys]
@@ -208,10 +237,12 @@ def _past(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> I
 
 FINISHED = AgeSearch(Session, "status_at_ms", absent=("held_scope", "archived_at_ms"))
 ARCHIVED = AgeSearch(Session, "archived_at_ms")
+TASKS = AgeSearch(Task, "finished_at_ms")
 REQUESTS = AgeSearch(RequestRecord, "at_ms")
 OPEN_HANDOFFS = AgeSearch(Handoff, "open_at_ms")
 CLOSED_HANDOFFS = AgeSearch(Handoff, "closed_at_ms")
 COUNTS = AgeSearch(RequestCount, "minute_at_ms")
+SILENT = AgeSearch(Machine, "offline_at_ms")
 EXPIRING = AgeSearch(IdempotencyRecord, "expires_at_ms")
 
 KINDS: Final = {
@@ -224,9 +255,11 @@ KINDS: Final = {
             "handoff_expiry", OPEN_HANDOFFS, "handoff_expiry_days", DAY_MS, DAY_MS, expire_handoffs, SESSIONS_PER_STEP
         ),
         Kind("handoff", CLOSED_HANDOFFS, "handoff_retention_days", DAY_MS, DAY_MS, delete_handoffs, SESSIONS_PER_STEP),
+        Kind("task", TASKS, "task_retention_days", DAY_MS, DAY_MS, delete_tasks),
         Kind("event", AgeSearch(Event, "recorded_at_ms"), "event_retention_days", DAY_MS, DAY_MS, delete_events),
         Kind("request_log", REQUESTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("request_count", COUNTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
+        Kind("machine", SILENT, "machine_retention_days", DAY_MS, DAY_MS, delete_machines, MACHINES_PER_STEP),
         Kind("audit", AgeSearch(AuditRecord, "at_ms"), "audit_retention_days", DAY_MS, DAY_MS, delete_audit),
     )
 }

@@ -14,10 +14,13 @@ from holdfast.domain.handoff import Handoff, HandoffBody, HandoffSchema
 from holdfast.domain.ids import AccountId, HandoffId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.keys import ApiKey, KeyUsage
+from holdfast.domain.machine import Machine, Slot
+from holdfast.domain.project import Project
 from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import ClientSession, Session, SessionProfile
+from holdfast.domain.task import Task, TaskDependency
 
 Value = str | int | bool | None
 Row = tuple[Value, ...]
@@ -68,12 +71,17 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("scope", Scope, ("account_id", "scope")),
         Table("session", Session, ("id",)),
         Table("session_profile", SessionProfile, ("id",)),
+        Table("project", Project, ("account_id", "id")),
+        Table("task", Task, ("id",)),
+        Table("task_dependency", TaskDependency, ("depends_on_id", "task_id")),
         Table("checkpoint", Checkpoint, ("session_id", "number")),
         Table("handoff_schema", HandoffSchema, ("account_id", "id")),
         Table("handoff", Handoff, ("id",)),
         Table("handoff_body", HandoffBody, ("id",)),
         Table("document", Document, ("account_id", "project_id", "venture", "name")),
         Table("document_content", DocumentContent, ("account_id", "project_id", "venture", "name")),
+        Table("machine", Machine, ("account_id", "id")),
+        Table("slot", Slot, ("account_id", "machine_id", "number")),
         Table("audit", AuditRecord, ("id",)),
         Table("request_log", RequestRecord, ("account_id", "id")),
         Table("request_count", RequestCount, ("account_id", "minute_at_ms", "key_id", "route", "node")),

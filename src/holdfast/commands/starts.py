@@ -21,7 +21,11 @@ from holdfast.commands.holding import (
     seen,
 )
 from holdfast.commands.leaving import LAST_HANDOFFS, LAST_OF_REPO, is_end, last_handoff, needs_of_draft
+from holdfast.commands.machines import leave_slot, take_slot
+from holdfast.commands.projects import ensure_project
+from holdfast.commands.releasing import project_key, require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, client_session_key, profile_key, scope_key
+from holdfast.commands.slots import machine_key, slots_of
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
 from holdfast.domain.account import Account, require_room
@@ -35,6 +39,7 @@ from holdfast.domain.lifecycle import HOLDING, LIVE, phase, settle
 from holdfast.domain.limits import SCOPE_SESSIONS_MAX
 from holdfast.domain.policy import INTERACTIVE, PRESET_NAMES, Policy, PolicyRequest, resolve
 from holdfast.domain.scope import ScopeParts, acquire, own_scope, unused
+from holdfast.domain.service_time import Moment
 from holdfast.domain.session import (
     ClientSession,
     EndReason,
@@ -101,11 +106,14 @@ class StartSession(NamedTuple):
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The account, the scope's guard and its holders, and the session that the client's own id names."""
         needs: list[Need] = [account_key(actor.account_id)]
+        project_id = self.about.parts.project_id or actor.project_id
+        if project_id is not None:
+            needs.append(project_key(actor.account_id, project_id))
         if self.client_session_id is not None:
             needs.append(client_session_key(actor.account_id, self.client_session_id))
         if self.scope is not None:
             needs += self._needs_of_scope(actor.account_id, self.scope)
-        return needs
+        return needs + _needs_of_machine(actor, self.about)
 
     def _needs_of_scope(self, account_id: AccountId, scope: str) -> list[Need]:
         held = (account_id, scope)
@@ -126,7 +134,8 @@ class StartSession(NamedTuple):
         """The session at top level, its token, when to beat, and what the last one on the scope left.
 
         Raises: validation_failed, lease_held, scope_lapsed, scope_crowded, client_session_id_reused, forbidden,
-        quota_exceeded, not_found for an account that is gone and for a project that is not the actor's.
+        quota_exceeded, what `take_slot` raises, not_found for an account that is gone and for a project that is not
+        the actor's.
         """
         require_account(view)
         about = within_project(self.about, view.actor)
@@ -224,9 +233,10 @@ class StartSession(NamedTuple):
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=() if own is None else (own.id,))
         if self.supersede and self.force:
             view.require(*needs_of_ending(found))
+            require_held(view, found)
         for rival in found:
             if not (self.supersede and self.force):
-                raise in_the_way(rival, view)
+                raise in_the_way(rival, now=view.now)
             self._superseded(view, rival)
 
     def _superseded(self, view: View, session: Session) -> None:
@@ -242,6 +252,7 @@ class StartSession(NamedTuple):
         is_exclusive = old.exclusive if self.exclusive is None else self.exclusive
         found = rivals(view, scope, is_exclusive=is_exclusive, except_ids=())
         view.require(*needs_of_ending(found))
+        require_held(view, found)
         for rival in found:
             # Live ones come first, so nobody gives way to a start that is refused.
             give_way(view, rival, successor_id=session_id, is_forced=False, reason=reason)
@@ -261,22 +272,35 @@ class StartSession(NamedTuple):
         changed = lifecycle.acquire(session, fencing_token=scope.last_token, now=view.now)
         # Whoever asked the old holder to stop did not ask the one who starts now.
         changed = changed._replace(session=changed.session._replace(stop_reason=None))
-        profile = find_profile(view, own)
-        profile = profile._replace(
-            preset=profile.preset if policy is None else policy.preset,
+        before = find_profile(view, own)
+        profile = before._replace(
+            preset=before.preset if policy is None else policy.preset,
             ended_at_ms=None,
             wake_at_ms=None,
             late=False,
-            client_session_id=self.client_session_id or profile.client_session_id,
+            client_session_id=self.client_session_id or before.client_session_id,
             **self._said(),
         )
         view.put(scope)
-        view.put(profile)
+        view.put(self._moved(view, own, before, profile))
+        ensure_project(view, profile.project_id)
         record(view, changed)
         if own.status not in LIVE_STATUSES:
             check_room(view)
         self._name(view, own.id)
-        return self._reply(view, changed.session, profile, outcome=RESUMED)
+        return self._reply(view, changed.session, find_profile(view, own), outcome=RESUMED)
+
+    def _moved(self, view: View, own: Session, before: SessionProfile, after: SessionProfile) -> SessionProfile:
+        """The profile of a resumed session that may have named another machine or slot: it is in that one now."""
+        if self.about.machine_id is None and self.about.slot is None:
+            return after
+        preferred = before.slot if before.machine_id == after.machine_id else None
+        slot = take_slot(view, own.id, machine_id=after.machine_id, slot=self.about.slot, preferred=preferred)
+        if slot is not None:
+            after = after._replace(slot=slot)
+        if (before.machine_id, before.slot) != (after.machine_id, after.slot):
+            leave_slot(view, own, machine_id=before.machine_id, slot=before.slot)
+        return after
 
     def _new(
         self,
@@ -290,32 +314,27 @@ class StartSession(NamedTuple):
     ) -> Reply:
         """A new session under the scope's next token."""
         policy = policy or resolve(PolicyRequest())
-        account_id = view.actor.account_id
-        # Nobody can have acquired the scope of a session that has only now been given its id.
-        is_own = scope == own_scope(session_id)
-        before = unused(account_id, scope) if is_own else find_scope(view, account_id, scope)
-        row = acquire(before, is_exclusive=is_exclusive, token_floor=view.service.token_floor)
-        session = lifecycle.begin(
-            Identity(scope, self.agent, self.holder_id),
-            session_id=session_id,
-            account_id=account_id,
-            policy=policy,
-            is_exclusive=is_exclusive,
-            fencing_token=row.last_token,
-            now=view.now,
-        )
         profile = new_profile(view, session_id, preset=policy.preset, about=self.about)._replace(
             client_session_id=self.client_session_id, took_over_from=took_over_from
         )
-        view.put(row)
-        view.put(session)
-        view.put(profile)
-        check_room(view)
-        data: Data = {"scope": scope, "agent": self.agent, "exclusive": is_exclusive, "took_over_from": took_over_from}
-        happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
-        view.emit((happening,), session_id=session_id, account_id=account_id, project_id=profile.project_id)
+        slot = take_slot(
+            view,
+            session_id,
+            machine_id=profile.machine_id,
+            slot=profile.slot,
+            preferred=self._slot_left(view, took_over_from),
+        )
+        if slot is not None:
+            profile = profile._replace(slot=slot)
+        identity = Identity(scope, self.agent, self.holder_id)
+        session = begin(view, profile, identity, policy=policy, is_exclusive=is_exclusive)
         self._name(view, session_id)
         return self._reply(view, session, profile, outcome=CREATED if took_over_from is None else TAKEN_OVER)
+
+    def _slot_left(self, view: View, took_over_from: SessionId | None) -> int | None:
+        """The slot of the session that was taken over, where the new one is on the same machine."""
+        old = None if took_over_from is None else view.get(SessionProfile, took_over_from)
+        return old.slot if old is not None and old.machine_id == self.about.machine_id else None
 
     def _name(self, view: View, session_id: SessionId) -> None:
         """Remember which session the client's own id names now."""
@@ -337,6 +356,42 @@ class StartSession(NamedTuple):
         return Reply(body, created=outcome != RESUMED)
 
 
+def begin(
+    view: View,
+    profile: SessionProfile,
+    identity: Identity,
+    *,
+    policy: Policy,
+    is_exclusive: bool,
+    recoveries_left: int | None = None,
+) -> Session:
+    """Leave a new session of this profile in the view, under its scope's next token. Raises: quota_exceeded."""
+    account_id, scope = profile.account_id, identity.scope
+    # Nobody can have acquired the scope of a session that has only now been given its id.
+    is_own = scope == own_scope(profile.id)
+    before = unused(account_id, scope) if is_own else find_scope(view, account_id, scope)
+    row = acquire(before, is_exclusive=is_exclusive, token_floor=view.service.token_floor)
+    session = lifecycle.begin(
+        identity,
+        session_id=profile.id,
+        account_id=account_id,
+        policy=policy,
+        is_exclusive=is_exclusive,
+        fencing_token=row.last_token,
+        now=view.now,
+    )._replace(recoveries_left=recoveries_left)
+    view.put(row)
+    view.put(session)
+    view.put(profile)
+    check_room(view)
+    data: Data = {"scope": scope, "agent": identity.agent, "exclusive": is_exclusive}
+    data |= {"took_over_from": profile.took_over_from, "recovered_from": profile.recovered_from}
+    happening = Happening(EventType.STARTED, Rule.REQUESTED, view.now.wall_ms, data)
+    ensure_project(view, profile.project_id)
+    view.emit((happening,), session_id=profile.id, account_id=account_id, project_id=profile.project_id)
+    return session
+
+
 class TakeOverSession(NamedTuple):
     """Acquire what a lapsed session held: a new session with the next token, linked both ways.
 
@@ -352,8 +407,8 @@ class TakeOverSession(NamedTuple):
     about: About = About()
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The account and the old session; its scope follows from it."""
-        return account_key(actor.account_id), *both_keys(self.session_id)
+        """The account, the old session and the machine; its scope follows from it."""
+        return account_key(actor.account_id), *both_keys(self.session_id), *_needs_of_machine(actor, self.about)
 
     def decide(self, view: View) -> Reply:
         """As a start's reply. Raises: not_found, forbidden, and what `lifecycle.give_way` raises."""
@@ -361,16 +416,15 @@ class TakeOverSession(NamedTuple):
             require(view.actor, KeyScope.OPERATOR)
         old = find_session(view, self.session_id)
         profile = find_profile(view, old)
-        inherited = ScopeParts(profile.project_id, profile.venture, profile.repo, profile.track, profile.workspace)
         start = StartSession(
             scope=old.scope,
             agent=self.agent or old.agent,
             holder_id=self.holder_id,
-            policy=self.policy or _policy_of(old, profile),
+            policy=self.policy or policy_of(old, profile),
             take_over=TakeOver(self.reason, old.id),
             force=self.force,
             reason=self.reason,
-            about=self.about._replace(parts=inherited, mode=self.about.mode or profile.mode),
+            about=self.about._replace(parts=parts_of(profile), mode=self.about.mode or profile.mode),
         )
         return start.decide(view)
 
@@ -425,6 +479,7 @@ class ReportSession(NamedTuple):
         name_by_client(view, self.client_session_id, session_id)
         data: Data = {"end_reason": self.end_reason.value, "reported_late": True}
         ended = Happening(EventType.ENDED, Rule.REQUESTED, self.ended_at_ms, data)
+        ensure_project(view, profile.project_id)
         view.emit((ended,), session_id=session_id, account_id=session.account_id, project_id=profile.project_id)
         return Reply(session_body(session, profile, now=view.now), created=True)
 
@@ -438,13 +493,20 @@ class ReportSession(NamedTuple):
             scope = find_scope(view, known.account_id, known.scope)
             changed = lifecycle.end(known, end_reason=self.end_reason, scope=scope, now=view.now)
             require_token(settled, given=self.fencing_token, now=view.now)
-            profile = profile._replace(
+            record(view, changed)
+            profile = find_profile(view, known)._replace(
                 ended_at_ms=view.now.wall_ms, exit_code=self.exit_code, late=changed.is_late, reported_late=True
             )
             view.put(profile)
-            record(view, changed)
             answered = changed.session
         return Reply(session_body(answered, profile, now=view.now))
+
+
+def _needs_of_machine(actor: Actor, about: About) -> list[Need]:
+    """The machine on which a session begins, and its slots."""
+    if about.machine_id is None:
+        return []
+    return [machine_key(actor.account_id, about.machine_id), slots_of(actor.account_id, about.machine_id)]
 
 
 def look_around(view: View, scope: str) -> None:
@@ -525,7 +587,7 @@ def rivals(view: View, scope: str, *, is_exclusive: bool, except_ids: tuple[Sess
     found = [each for each in in_question if phases[each.id] in HOLDING]
     if len(seen(view, found)) < len(found):
         # Of a session that there is not for the actor, no more is told than that the scope is not free.
-        raise Refusal(Code.LEASE_HELD, scope=scope, holder="another project", ways_out=(WayOut(Action.REPEAT_LATER),))
+        raise held_elsewhere(scope)
     return sorted(found, key=lambda each: phases[each.id] not in LIVE)
 
 
@@ -534,11 +596,16 @@ def needs_of_ending(sessions: list[Session]) -> list[Need]:
     return [need for each in sessions for need in (profile_key(each.id), *needs_of_draft(each))]
 
 
-def in_the_way(rival: Session, view: View) -> Refusal:
+def held_elsewhere(scope: str) -> Refusal:
+    """The refusal that a session of another project causes."""
+    return Refusal(Code.LEASE_HELD, scope=scope, holder="another project", ways_out=(WayOut(Action.REPEAT_LATER),))
+
+
+def in_the_way(rival: Session, *, now: Moment) -> Refusal:
     """The refusal that a rival causes: its lease is running, or it fell silent and was not given up."""
-    settled = settle(rival, now=view.now).session
+    settled = settle(rival, now=now).session
     if phase(settled) in LIVE:
-        return lifecycle.lease_held(settled, now=view.now)
+        return lifecycle.lease_held(settled, now=now)
     return lifecycle.scope_lapsed(settled)
 
 
@@ -549,9 +616,9 @@ def give_way(view: View, old: Session, *, successor_id: SessionId, is_forced: bo
         # One that failed or was abandoned keeps the reason for that.
         changed = changed._replace(session=changed.session._replace(status_reason=reason))
     record(view, changed)
-    profile = find_profile(view, old)
-    if profile.ended_at_ms is None:
-        view.put(profile._replace(ended_at_ms=view.now.wall_ms))
+    before = find_profile(view, old)
+    if before.ended_at_ms is None:
+        view.put(before._replace(ended_at_ms=view.now.wall_ms))
     audit(view, AuditAction.SESSION_TAKEN_OVER, target=old.id, reason=reason)
 
 
@@ -591,6 +658,9 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
         client=about.client,
         client_version=about.client_version,
         host=about.host,
+        recovered_from=None,
+        recovery_attempts=0,
+        checkpoint_source_id=None,
     )
 
 
@@ -622,7 +692,12 @@ def left_behind(
     }
 
 
-def _policy_of(session: Session, profile: SessionProfile) -> PolicyRequest:
+def parts_of(profile: SessionProfile) -> ScopeParts:
+    """The parts in which the scope of a session was given."""
+    return ScopeParts(profile.project_id, profile.venture, profile.repo, profile.track, profile.workspace)
+
+
+def policy_of(session: Session, profile: SessionProfile) -> PolicyRequest:
     """The policy of a session, as a request for the same one."""
     return PolicyRequest(
         preset=profile.preset if profile.preset in PRESET_NAMES else None,

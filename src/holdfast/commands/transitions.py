@@ -299,5 +299,10 @@ def require_revision(session: Session, *, given: int | None) -> None:
     if given is not None and given != session.revision:
         ways_out = (WayOut(Action.READ, session.id), WayOut(Action.REPEAT_WITH_REVISION, session.id))
         raise Refusal(
-            Code.REVISION_CONFLICT, session_id=session.id, revision=session.revision, given=given, ways_out=ways_out
+            Code.REVISION_CONFLICT,
+            subject=f"Session {session.id}",
+            session_id=session.id,
+            revision=session.revision,
+            given=given,
+            ways_out=ways_out,
         )

@@ -28,10 +28,13 @@ class AuditAction(StrEnum):
     ACCOUNT_ERASURE_REQUESTED = "account.erasure_requested"
     ACCOUNT_ERASED = "account.erased"
     SESSION_TAKEN_OVER = "session.taken_over"
+    SESSION_RECOVERED = "session.recovered"
     SESSION_SUPERSEDED = "session.superseded"
     SESSION_STOP_REQUESTED = "session.stop_requested"
     SESSION_ARCHIVED = "session.archived"
     SESSION_DELETED = "session.deleted"
+    MACHINE_DECLARED = "machine.declared"
+    MACHINE_DELETED = "machine.deleted"
     SESSIONS_CLEANED_UP = "sessions.cleaned_up"
 
 

@@ -30,8 +30,16 @@ class Code(StrEnum):
     SESSION_ABANDONED = "session_abandoned"
     SESSION_ENDED = "session_ended"
     SESSION_TAKEN_OVER = "session_taken_over"
+    SESSION_RECOVERED = "session_recovered"
+    SESSION_QUARANTINED = "session_quarantined"
+    SESSION_STOP_REQUESTED = "session_stop_requested"
     SESSION_NOT_TERMINAL = "session_not_terminal"
     SESSION_NOT_ARCHIVED = "session_not_archived"
+    SLOT_OCCUPIED = "slot_occupied"
+    SLOT_DISABLED = "slot_disabled"
+    NO_FREE_SLOT = "no_free_slot"
+    MACHINE_IN_MAINTENANCE = "machine_in_maintenance"
+    MACHINE_OCCUPIED = "machine_occupied"
     CLIENT_SESSION_ID_REUSED = "client_session_id_reused"
     HANDOFF_SETTLED = "handoff_settled"
     HANDOFF_SCHEMA_EXISTS = "handoff_schema_exists"
@@ -44,6 +52,15 @@ class Code(StrEnum):
     SECRET_ALREADY_SHOWN = "secret_already_shown"
     CURSOR_INVALID = "cursor_invalid"
     CURSOR_EXPIRED = "cursor_expired"
+    PROJECT_EXISTS = "project_exists"
+    TASK_TRANSITION_NOT_ALLOWED = "task_transition_not_allowed"
+    TASK_WAITING = "task_waiting"
+    TASK_HELD = "task_held"
+    TASK_LOST = "task_lost"
+    TASK_NEEDED = "task_needed"
+    TASK_IN_PROGRESS = "task_in_progress"
+    TASK_CROWDED = "task_crowded"
+    TOO_MANY_TASKS = "too_many_tasks"
     BUSY = "busy"
     OVERLOADED = "overloaded"
     TOO_MANY_STREAMS = "too_many_streams"
@@ -73,20 +90,37 @@ SENTENCES: dict[Code, str] = {
     Code.SESSION_ABANDONED: "Session {session_id} was abandoned, and an abandoned session cannot {verb}.",
     Code.SESSION_ENDED: "Session {session_id} has ended ({end_reason}), and an ended session cannot {verb}.",
     Code.SESSION_TAKEN_OVER: "Session {session_id} was taken over by {successor_id}; nothing more is accepted from it.",
+    Code.SESSION_RECOVERED: "Session {session_id} was recovered by {successor_id}; nothing more is accepted from it.",
+    Code.SESSION_QUARANTINED: "Session {session_id} fell again after its last attempt; only an operator recovers it.",
+    Code.SESSION_STOP_REQUESTED: "Session {session_id} was asked to stop ({reason}); only an operator recovers it.",
     Code.SESSION_NOT_TERMINAL: "Session {session_id} is {status}; only one that is over can {verb}.",
     Code.SESSION_NOT_ARCHIVED: "Session {session_id} is not archived, and only an archived session can be deleted.",
+    Code.SLOT_OCCUPIED: "Slot {slot} of machine {machine_id} is taken by {holder}.",
+    Code.SLOT_DISABLED: "Slot {slot} of machine {machine_id} is disabled; no session starts in it.",
+    Code.NO_FREE_SLOT: "None of the {limit} slots of machine {machine_id} is free.",
+    Code.MACHINE_IN_MAINTENANCE: "Machine {machine_id} is in maintenance; no session starts on it.",
+    Code.MACHINE_OCCUPIED: "Sessions run in {usage} slots of machine {machine_id}; it cannot be deleted.",
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
     Code.HANDOFF_SETTLED: "Handoff {handoff_id} is {status} and cannot become {to} any more, but {possible}.",
     Code.HANDOFF_SCHEMA_EXISTS: "The handoff schema {schema} is registered already, and a version never changes.",
     Code.PAYLOAD_TOO_LARGE: "The {what} has {size} bytes, and at most {limit} are taken.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
-    Code.REVISION_CONFLICT: "Session {session_id} is at revision {revision}, not {given}; nothing was written.",
     Code.VERSION_CONFLICT: "The document {name} is at version {version}, not {given}; nothing was written.",
+    Code.REVISION_CONFLICT: "{subject} is at revision {revision}, not {given}; nothing was written.",
     Code.IDEMPOTENCY_KEY_REUSED: "This Idempotency-Key was used for another body on the same path.",
     Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",
     Code.CURSOR_INVALID: "This cursor does not belong to this list and filter.",
     Code.CURSOR_EXPIRED: "This cursor belongs to a history that was replaced, or to events no longer kept.",
+    Code.PROJECT_EXISTS: "There is a project with the id {project_id}.",
+    Code.TASK_TRANSITION_NOT_ALLOWED: "Task {task_id} is {task_status}: it takes no {verb}. Allowed: {allowed}.",
+    Code.TASK_WAITING: "Task {task_id} waits for {waiting} of the tasks that it depends on.",
+    Code.TASK_HELD: "Task {task_id} is held by session {holder_session_id}.",
+    Code.TASK_LOST: "Session {session_id} lost task {task_id}, which was queued again: its lease lapsed, or it let go.",
+    Code.TASK_NEEDED: "Task {task_id} cannot be deleted: {waiting} wait for it.",
+    Code.TASK_IN_PROGRESS: "Task {task_id} is in progress; it takes no {verb} until it is released.",
+    Code.TASK_CROWDED: "As many tasks wait for task {task_id} as may, which is {limit}.",
+    Code.TOO_MANY_TASKS: "Session {session_id} holds {limit} unfinished tasks, and that is the most.",
     Code.BUSY: "Others changed the same rows again and again; nothing was written.",
     Code.OVERLOADED: "More requests are waiting than may wait; nothing was written.",
     Code.TOO_MANY_STREAMS: "As many event streams and waiting polls are open here, or in this account, as may be.",
@@ -108,6 +142,8 @@ class Action(StrEnum):
     START_TAKING_OVER = "start_taking_over"
     TAKE_OVER = "take_over"
     FORCE_TAKE_OVER = "force_take_over"
+    RECOVER = "recover"
+    FORCE_RECOVER = "force_recover"
     RESUME = "resume"
     END = "end"
     ARCHIVE = "archive"
@@ -118,7 +154,27 @@ class Action(StrEnum):
     REPEAT_FROM_START = "repeat_from_start"
     CREATE_KEY = "create_key"
     READ_ACCOUNTS = "read_accounts"
+    REGISTER_MACHINE = "register_machine"
+    READ_MACHINE = "read_machine"
+    READ_AVAILABLE_MACHINES = "read_available_machines"
+    BRING_ONLINE = "bring_online"
+    REPEAT_WITH_ANY_SLOT = "repeat_with_any_slot"
+    REPEAT_WITHOUT_MACHINE = "repeat_without_machine"
     FREE_SPACE = "free_space"
+    READ_PROJECT = "read_project"
+    CHANGE_PROJECT = "change_project"
+    CREATE_PROJECT = "create_project"
+    LIST_PROJECTS = "list_projects"
+    READ_TASK = "read_task"
+    LIST_TASKS = "list_tasks"
+    LIST_HELD_TASKS = "list_held_tasks"
+    START_TASK = "start_task"
+    COMPLETE_TASK = "complete_task"
+    FAIL_TASK = "fail_task"
+    BLOCK_TASK = "block_task"
+    RELEASE_TASK = "release_task"
+    CLAIM_TASK = "claim_task"
+    CHANGE_DEPENDENCIES = "change_dependencies"
 
 
 class Identity(NamedTuple):
@@ -135,14 +191,14 @@ class WayOut(NamedTuple):
     session_id: the session that it concerns, where it concerns one.
     identity: what a suggested start has to name, where only that very identity may do it.
     after_at_ms: it works from this time on, epoch milliseconds; None: now.
-    handoff_id: the handoff that it concerns, where it concerns one.
+    target: the id of what else it concerns, such as a task or a handoff.
     """
 
     action: Action
     session_id: str | None = None
     identity: Identity | None = None
     after_at_ms: int | None = None
-    handoff_id: str | None = None
+    target: str | None = None
 
 
 class FieldError(NamedTuple):

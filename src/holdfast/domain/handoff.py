@@ -382,7 +382,7 @@ def settled(handoff: Handoff, *, to: HandoffStatus) -> Refusal:
         status=str(handoff.status),
         to=to.value,
         possible=" or ".join(possible) or "nothing else",
-        ways_out=(WayOut(Action.READ_HANDOFF, handoff_id=handoff.id),),
+        ways_out=(WayOut(Action.READ_HANDOFF, target=handoff.id),),
     )
 
 

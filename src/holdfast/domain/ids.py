@@ -12,14 +12,16 @@ EventId = NewType("EventId", str)
 CheckpointId = NewType("CheckpointId", str)
 HandoffId = NewType("HandoffId", str)
 AuditId = NewType("AuditId", str)
+MachineId = NewType("MachineId", str)
+TaskId = NewType("TaskId", str)
 
 DEFAULT_ACCOUNT = AccountId("default")
 
 ENTROPY_BYTES = 16
 """Random bytes that every command brings along, so that deciding it needs no randomness of its own."""
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+ULID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in ULID_ALPHABET for low in ULID_ALPHABET]
 _RANDOM_BITS = 80
 _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 _ULID_BITS = 130  # 26 characters of 5 bits; the top two are always zero.

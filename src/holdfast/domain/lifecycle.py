@@ -52,6 +52,7 @@ class Verb(StrEnum):
     STALL = "stall"
     STOP = "ask to stop"
     TAKE_OVER = "take over"
+    RECOVER = "recover"
     ACQUIRE = "start again"
     ARCHIVE = "archive"
     DELETE = "delete"
@@ -63,6 +64,7 @@ class When(StrEnum):
     ALWAYS = "always"
     REVIVABLE = "if revivable and not replaced"
     FORCED = "by an operator, forced"
+    FREE = "unless quarantined or asked to stop"
     NOT_REPLACED = "if not replaced"
     ARCHIVED = "if archived"
 
@@ -85,6 +87,7 @@ _BEATING: Final = {
     Verb.FAIL: Move(_P.FAILED_BY_REPORT),
     Verb.STALL: Move(_P.STALLED),
     Verb.TAKE_OVER: Move(_P.ENDED, When.FORCED),
+    Verb.RECOVER: Move(_P.ENDED, When.FORCED),
     Verb.ACQUIRE: Move(_P.ACTIVE),
 }
 
@@ -100,6 +103,7 @@ TABLE: Final[dict[Phase, dict[Verb, Move]]] = {
         Verb.FAIL: Move(_P.FAILED_BY_REPORT),
         Verb.STOP: Move(_P.PARKED),
         Verb.TAKE_OVER: Move(_P.ENDED, When.FORCED),
+        Verb.RECOVER: Move(_P.ENDED, When.FORCED),
         Verb.ACQUIRE: Move(_P.ACTIVE),
     },
     _P.STALLED: {
@@ -112,6 +116,7 @@ TABLE: Final[dict[Phase, dict[Verb, Move]]] = {
         Verb.STALL: Move(_P.STALLED),
         Verb.STOP: Move(_P.STALLED),
         Verb.TAKE_OVER: Move(_P.ENDED),
+        Verb.RECOVER: Move(_P.ENDED, When.FREE),
         Verb.ACQUIRE: Move(_P.ACTIVE),
     },
     _P.FAILED_BY_SILENCE: {
@@ -121,6 +126,7 @@ TABLE: Final[dict[Phase, dict[Verb, Move]]] = {
         Verb.FAIL: Move(_P.FAILED_BY_REPORT, is_late=True),
         Verb.STOP: Move(_P.FAILED_BY_SILENCE),
         Verb.TAKE_OVER: Move(_P.FAILED_BY_SILENCE),
+        Verb.RECOVER: Move(_P.ENDED, When.FREE),
         Verb.ACQUIRE: Move(_P.ACTIVE),
         Verb.ARCHIVE: Move(_P.FAILED_BY_SILENCE),
         Verb.DELETE: Move(_P.FAILED_BY_SILENCE, When.ARCHIVED),
@@ -128,6 +134,7 @@ TABLE: Final[dict[Phase, dict[Verb, Move]]] = {
     _P.FAILED_BY_REPORT: {
         Verb.GIVE_UP: Move(_P.ABANDONED),
         Verb.TAKE_OVER: Move(_P.FAILED_BY_REPORT),
+        Verb.RECOVER: Move(_P.ENDED, When.FREE),
         Verb.ARCHIVE: Move(_P.FAILED_BY_REPORT),
         Verb.DELETE: Move(_P.FAILED_BY_REPORT, When.ARCHIVED),
     },
@@ -135,6 +142,7 @@ TABLE: Final[dict[Phase, dict[Verb, Move]]] = {
         Verb.END: Move(_P.ENDED, When.NOT_REPLACED, is_late=True),
         Verb.FAIL: Move(_P.FAILED_BY_REPORT, When.NOT_REPLACED, is_late=True),
         Verb.TAKE_OVER: Move(_P.ABANDONED),
+        Verb.RECOVER: Move(_P.ENDED, When.FREE),
         Verb.ARCHIVE: Move(_P.ABANDONED),
         Verb.DELETE: Move(_P.ABANDONED, When.ARCHIVED),
     },
@@ -150,6 +158,9 @@ HOLDING: Final = frozenset({_P.ACTIVE, _P.PAUSED, _P.PARKED, _P.STALLED, _P.FAIL
 LIVE: Final = frozenset({_P.ACTIVE, _P.PAUSED, _P.PARKED})
 """Phases of a holder that has not lapsed."""
 
+BROKEN_OFF: Final = frozenset({_P.STALLED, _P.FAILED_BY_SILENCE, _P.FAILED_BY_REPORT, _P.ABANDONED})
+"""Phases of a session whose work broke off, so that somebody may recover it."""
+
 TERMINAL: Final = frozenset({_P.FAILED_BY_SILENCE, _P.FAILED_BY_REPORT, _P.ABANDONED, _P.ENDED})
 
 _PHRASE: Final = {
@@ -162,6 +173,7 @@ _PHRASE: Final = {
     Verb.STALL: "be stalled",
     Verb.STOP: "be asked to stop",
     Verb.TAKE_OVER: "be taken over",
+    Verb.RECOVER: "be recovered",
     Verb.ACQUIRE: "be started again",
     Verb.ARCHIVE: "be archived",
     Verb.DELETE: "be deleted",
@@ -242,6 +254,8 @@ def begin(
         checkpoint_count=0,
         taken_over_by=None,
         archived_at_ms=None,
+        task_count=0,
+        recoveries_left=None,
     )
 
 
@@ -271,7 +285,9 @@ def settle(session: Session, *, now: Moment) -> Changed:
     session, woken = _woken(session, now=now)
     happenings = list(woken)
     while session.due_ms is not None and now.service_ms >= session.due_ms:
+        before = session
         session, happening = _overdue(session, due_ms=session.due_ms, now=now)
+        happenings += _quarantined(before, session, at_ms=happening.at_ms)
         happenings.append(happening)
     return Changed(session, tuple(happenings))
 
@@ -283,6 +299,13 @@ def _woken(session: Session, *, now: Moment) -> tuple[Session, tuple[Happening, 
         return session, ()
     woken = session._replace(wake_pending_at_ms=None, revision=session.revision + 1)
     return woken, (Happening(EventType.WAKE, Rule.WAKE_TIME_REACHED, wake_at_ms, {}),)
+
+
+def _quarantined(before: Session, after: Session, *, at_ms: int) -> tuple[Happening, ...]:
+    """The event of a session that breaks off once more after its last recovery."""
+    if after.recoveries_left != 0 or phase(before) not in LIVE or phase(after) not in BROKEN_OFF:
+        return ()
+    return (Happening(EventType.QUARANTINED, Rule.RECOVERIES_SPENT, at_ms, {"was": phase(before).value}),)
 
 
 def _overdue(session: Session, *, due_ms: int, now: Moment) -> tuple[Session, Happening]:
@@ -428,6 +451,55 @@ def give_way(session: Session, *, successor_id: SessionId, is_forced: bool, now:
     return Changed(moved._replace(taken_over_by=successor_id), (*settled.happenings, happening))
 
 
+def recover(
+    session: Session, *, successor_id: SessionId, is_forced: bool, reason: str | None, scope: Scope, now: Moment
+) -> Changed:
+    """End a session whose work broke off, in favour of one that goes on from there.
+
+    is_forced, reason: as for `give_way`.
+    Raises: lease_held while the lease is live; session_quarantined; session_stop_requested; session_ended once it
+    ended; session_taken_over; session_recovered.
+    Source: native-v1, "On recover the old session becomes ended `recovered`".
+    """
+    settled = settle(session, now=now)
+    session = settled.session
+    move = _allowed(session, Verb.RECOVER, scope=scope, is_forced=is_forced, now=now)
+    moved = _entered(session, move.to, since_due_ms=now.service_ms, at_ms=now.wall_ms)
+    moved = moved._replace(end_reason=EndReason.RECOVERED, status_reason=reason, taken_over_by=successor_id)
+    data: Data = {"recovered_by": successor_id, "was": phase(session).value, "is_forced": is_forced}
+    happening = Happening(EventType.RECOVERED, Rule.RECOVERED, now.wall_ms, data)
+    return Changed(moved, (*settled.happenings, happening))
+
+
+def require_recoverable(session: Session, *, scope: Scope, now: Moment) -> None:
+    """Refuse where `recover` would, unless it were forced. Raises: as `recover`."""
+    _allowed(settle(session, now=now).session, Verb.RECOVER, scope=scope, is_forced=False, now=now)
+
+
+def can_recover(session: Session) -> bool:
+    """Whether a settled session broke off, and nobody but an operator has to decide about it."""
+    return phase(session) in BROKEN_OFF and session.taken_over_by is None and _is_free(session)
+
+
+def recoveries_left_after(session: Session, *, attempts_max: int) -> int:
+    """How often the successor of a session that is recovered now may be recovered itself.
+
+    attempts_max: how often the work of a session that nobody had to recover may be. A quarantined one is only ever
+    recovered by an operator's force, and begins anew.
+    """
+    return (session.recoveries_left or attempts_max) - 1
+
+
+def was_recovered(session: Session) -> bool:
+    """Whether `taken_over_by` names the session that recovered this one, rather than one that took it over."""
+    return session.taken_over_by is not None and session.end_reason == EndReason.RECOVERED
+
+
+def is_quarantined(session: Session) -> bool:
+    """Whether a settled session broke off after its last recovery, so that a person has to look at it."""
+    return session.recoveries_left == 0 and phase(session) in BROKEN_OFF and session.taken_over_by is None
+
+
 def request_stop(session: Session, *, reason: str, now: Moment) -> Changed:
     """Ask the holder to stop; it hears it with its next beat. Raises: as `end`, and session_taken_over."""
     settled = settle(session, now=now)
@@ -453,6 +525,11 @@ def require_deletable(session: Session, *, now: Moment) -> Changed:
     settled = settle(session, now=now)
     _allowed(settled.session, Verb.DELETE, scope=None, is_forced=False, now=now)
     return settled
+
+
+def is_live(session: Session) -> bool:
+    """Whether a settled session is a holder that has not lapsed."""
+    return phase(session) in LIVE
 
 
 def is_finished(session: Session) -> bool:
@@ -544,7 +621,8 @@ def _told(
     rule = Rule.BEAT_AFTER_LAPSE if is_reactivated and verb == Verb.BEAT else Rule.REQUESTED
     event_type = EventType.REACTIVATED if is_reactivated else _EVENT_ON_ENTRY[move.to]
     happening = Happening(event_type, rule, now.wall_ms, {"was": before.value, **(data or {})})
-    return Changed(moved, (*settled.happenings, happening), is_late=move.is_late, is_reactivated=is_reactivated)
+    happenings = (*settled.happenings, *_quarantined(settled.session, moved, at_ms=now.wall_ms), happening)
+    return Changed(moved, happenings, is_late=move.is_late, is_reactivated=is_reactivated)
 
 
 _EVENT_ON_ENTRY: Final = {
@@ -596,6 +674,7 @@ def _entered(session: Session, to: Phase, *, since_due_ms: int, at_ms: int) -> S
         status_at_ms=session.status_at_ms if to == phase(session) else at_ms,
         status_reason=None,
         wake_pending_at_ms=None,
+        task_count=session.task_count if to in LIVE else 0,
     )
 
 
@@ -615,7 +694,7 @@ def _allowed(session: Session, verb: Verb, *, scope: Scope | None, is_forced: bo
     """The move that the table has for a settled session, its condition met; else the refusal of its phase."""
     if session.taken_over_by is not None and verb not in HISTORY_VERBS:
         raise Refusal(
-            Code.SESSION_TAKEN_OVER,
+            Code.SESSION_RECOVERED if was_recovered(session) else Code.SESSION_TAKEN_OVER,
             session_id=session.id,
             successor_id=session.taken_over_by,
             ways_out=(WayOut(Action.EXPLAIN, session.id),),
@@ -628,11 +707,11 @@ def _allowed(session: Session, verb: Verb, *, scope: Scope | None, is_forced: bo
             return move
         case When.FORCED:
             if not is_forced:
-                raise lease_held(session, now=now)
+                raise lease_held(session, now=now, verb=verb)
+        case When.FREE:
+            _require_free(session, scope=scope, is_forced=is_forced)
         case When.ARCHIVED:
-            if session.archived_at_ms is None:
-                ways_out = (WayOut(Action.ARCHIVE, session.id),)
-                raise Refusal(Code.SESSION_NOT_ARCHIVED, session_id=session.id, ways_out=ways_out)
+            _require_archived(session)
         case When.REVIVABLE:
             _require_revivable(session, scope=scope)
         case When.NOT_REPLACED:
@@ -642,6 +721,12 @@ def _allowed(session: Session, verb: Verb, *, scope: Scope | None, is_forced: bo
         case _:
             assert_never(move.when)
     return move
+
+
+def _require_archived(session: Session) -> None:
+    if session.archived_at_ms is None:
+        ways_out = (WayOut(Action.ARCHIVE, session.id),)
+        raise Refusal(Code.SESSION_NOT_ARCHIVED, session_id=session.id, ways_out=ways_out)
 
 
 def _require_revivable(session: Session, *, scope: Scope | None) -> None:
@@ -654,6 +739,7 @@ def _require_revivable(session: Session, *, scope: Scope | None) -> None:
         ways_out = (
             WayOut(Action.START, session.id, identity(session)),
             WayOut(Action.TAKE_OVER, session.id),
+            *_recovery(session),
             WayOut(Action.END, session.id),
         )
         is_stalled = session.status == Status.STALLED
@@ -661,18 +747,56 @@ def _require_revivable(session: Session, *, scope: Scope | None) -> None:
         raise Refusal(Code.LEASE_EXPIRED, session_id=session.id, lease_expired_at_ms=expired_at_ms, ways_out=ways_out)
 
 
+def _require_free(session: Session, *, scope: Scope | None, is_forced: bool) -> None:
+    """Refuse to recover what only an operator may. Raises: session_stop_requested, session_quarantined."""
+    if is_forced:
+        return
+    ways_out = [WayOut(Action.EXPLAIN, session.id)]
+    if not _is_overtaken(session, scope):
+        ways_out.append(WayOut(Action.FORCE_RECOVER, session.id))
+        if Verb.END in TABLE[phase(session)]:
+            ways_out.append(WayOut(Action.END, session.id))
+    if session.stop_reason is not None:
+        raise Refusal(
+            Code.SESSION_STOP_REQUESTED, session_id=session.id, reason=session.stop_reason, ways_out=tuple(ways_out)
+        )
+    if session.recoveries_left == 0:
+        raise Refusal(Code.SESSION_QUARANTINED, session_id=session.id, ways_out=tuple(ways_out))
+
+
+def _is_overtaken(session: Session, scope: Scope | None) -> bool:
+    """Whether somebody else has acquired the scope in place of a session that broke off."""
+    if scope is None:
+        return True
+    if phase(session) in HOLDING:
+        return has_later_rival(scope, fencing_token=session.fencing_token or 0, is_exclusive=session.exclusive)
+    return _has_successor(session, scope)
+
+
+def _recovery(session: Session) -> tuple[WayOut, ...]:
+    """The suggestion to recover a session, where it broke off and nobody else has to decide about it."""
+    return (WayOut(Action.RECOVER, session.id),) if _is_free(session) else ()
+
+
+def _is_free(session: Session) -> bool:
+    return session.stop_reason is None and session.recoveries_left != 0
+
+
 def _has_successor(session: Session, scope: Scope) -> bool:
     return scope.last_token > (session.fencing_token or 0)
 
 
-def lease_held(holder: Session, *, now: Moment) -> Refusal:
-    """The refusal that names the live holder of a scope, and the ways round it."""
+def lease_held(holder: Session, *, now: Moment, verb: Verb = Verb.TAKE_OVER) -> Refusal:
+    """The refusal that names the live holder of a scope, and the ways round it by the verb that was wanted."""
+    is_recovery = verb == Verb.RECOVER
     runs = "it is parked" if holder.due_ms is None else "its lease is running"
-    ways_out = [WayOut(Action.EXPLAIN, holder.id), WayOut(Action.FORCE_TAKE_OVER, holder.id)]
+    forced = Action.FORCE_RECOVER if is_recovery else Action.FORCE_TAKE_OVER
+    ways_out = [WayOut(Action.EXPLAIN, holder.id), WayOut(forced, holder.id)]
     expires_at_ms = None
     if holder.due_ms is not None:
         expires_at_ms = now.wall(holder.due_ms)
-        ways_out.append(WayOut(Action.TAKE_OVER, holder.id, after_at_ms=expires_at_ms))
+        later = _recovery(holder) if is_recovery else (WayOut(Action.TAKE_OVER, holder.id),)
+        ways_out += [way._replace(after_at_ms=expires_at_ms) for way in later]
     return Refusal(
         Code.LEASE_HELD,
         scope=holder.scope,
@@ -690,7 +814,11 @@ def scope_lapsed(holder: Session) -> Refusal:
         session_id=holder.id,
         agent=holder.agent,
         scope=holder.scope,
-        ways_out=(WayOut(Action.START_TAKING_OVER, holder.id), WayOut(Action.TAKE_OVER, holder.id)),
+        ways_out=(
+            WayOut(Action.START_TAKING_OVER, holder.id),
+            WayOut(Action.TAKE_OVER, holder.id),
+            *_recovery(holder),
+        ),
     )
 
 
@@ -710,7 +838,7 @@ def _refused_by_phase(session: Session, verb: Verb, *, scope: Scope | None) -> R
         )
     ways_out: tuple[WayOut, ...]
     start = WayOut(Action.START, session.id, identity(session))
-    take_over = WayOut(Action.TAKE_OVER, session.id)
+    take_over = (WayOut(Action.TAKE_OVER, session.id), *_recovery(session))
     is_replaced = scope is None or _has_successor(session, scope)
     match before:
         case Phase.ACTIVE | Phase.PAUSED:
@@ -731,11 +859,11 @@ def _refused_by_phase(session: Session, verb: Verb, *, scope: Scope | None) -> R
                 ways_out=(*_back(session, scope), end_it),
             )
         case Phase.FAILED_BY_REPORT:
-            ways_out = (explain,) if is_replaced else (explain, start, take_over)
+            ways_out = (explain,) if is_replaced else (explain, start, *take_over)
             reason = session.status_reason
             return Refusal(Code.SESSION_FAILED, session_id=session.id, reason=reason, verb=said, ways_out=ways_out)
         case Phase.ABANDONED:
-            ways_out = (explain,) if is_replaced else (explain, start, take_over, end_it)
+            ways_out = (explain,) if is_replaced else (explain, start, *take_over, end_it)
             end_reason = session.end_reason
             return Refusal(
                 Code.SESSION_ABANDONED, session_id=session.id, end_reason=end_reason, verb=said, ways_out=ways_out
@@ -757,4 +885,4 @@ def _back(session: Session, scope: Scope | None) -> tuple[WayOut, ...]:
     token = session.fencing_token or 0
     if scope is None or has_later_rival(scope, fencing_token=token, is_exclusive=session.exclusive):
         return (WayOut(Action.EXPLAIN, session.id),)
-    return (WayOut(Action.START, session.id, identity(session)),)
+    return (WayOut(Action.START, session.id, identity(session)), *_recovery(session))

@@ -20,6 +20,9 @@ SCOPE_BYTES_MAX = 1_000
 NAME_CHARS_MAX = 128
 """Names and labels that a table shows: agent, venture, repo, branch."""
 
+TITLE_CHARS_MAX = 256
+"""Names of tasks and projects, and what they are called elsewhere: the longest title of a GitHub issue."""
+
 NOTE_CHARS_MAX = 2_000
 """A reason, a status note, an activity: a paragraph for a person, rewritten with every beat."""
 
@@ -51,8 +54,16 @@ LEASE_MS_MAX = 30 * DAY_MS
 ABANDON_AFTER_MS = 24 * HOUR_MS
 """How long a session stays stalled (where its policy never fails it) or failed before it is given up."""
 
+RECOVERY_ATTEMPTS_MAX = 3
+"""Recoveries along one chain of sessions, unless it is set: work that breaks off once more does not do so by chance."""
+
 SCOPE_SESSIONS_MAX = 256
 """Sessions of one scope that an exclusive start looks through; past that it is refused rather than decided in part."""
+
+SLOTS_MAX = 512
+"""Slots of one machine: all of them are looked through by every start on it."""
+
+SLOT_NUMBER_MAX = 65_535
 
 HEARTBEAT_BATCH_MAX = 1_000
 """Sessions in one batched heartbeat: one request's worth of work on the writer, about 20 ms."""
@@ -65,3 +76,22 @@ LIVENESS_SCAN_ROWS_MAX = 1_000
 
 BEAT_SPACING_MS = 1 * SECOND_MS
 """Beats closer together than this (or a third of the interval, if smaller) are answered and not written."""
+
+TASK_PRIORITY_MAX = 1_000_000
+"""Priorities lie this far to either side of 0; their digits have a fixed width in a task's rank."""
+
+TASKS_HELD_MAX = 2_048
+"""Unfinished tasks of one session: all of them are queued again in the transaction in which it lapses, which takes the
+writer some 100 ms."""
+
+TASK_DEPENDENCIES_MAX = 100
+"""Tasks that one task may depend on."""
+
+TASK_DEPENDENTS_MAX = 100
+"""Tasks that may wait for one task: all of them are looked at in the transaction in which it is completed."""
+
+PROJECT_WAITS_MAX = 5_000
+"""Waits between tasks of one project that are looked through for a cycle: some 15 ms of the writer."""
+
+TASK_DESCRIPTION_CHARS_MAX = 10_000
+"""What there is to do: a prompt of a few pages."""

@@ -57,7 +57,10 @@ class Session(NamedTuple):
     status_reason: the reason given for the present status, where one was given.
     progress: any integer that grows with real work, as the holder last told it.
     stop_reason: set once somebody asked the holder to stop.
-    taken_over_by: the session that took this one over; nothing more is accepted from this one then.
+    taken_over_by: the session that took this one's place, by takeover or by recovery; nothing more is accepted from
+    this one then.
+    recoveries_left: how often it may still be recovered before a person has to look; None: it begins a chain.
+    task_count: unfinished tasks that it holds; none once it has lapsed or is over.
     """
 
     id: SessionId
@@ -91,6 +94,8 @@ class Session(NamedTuple):
     checkpoint_count: int
     taken_over_by: SessionId | None
     archived_at_ms: int | None
+    task_count: int
+    recoveries_left: int | None
 
 
 class SessionProfile(NamedTuple):
@@ -101,6 +106,8 @@ class SessionProfile(NamedTuple):
     reported_late: the whole session was reported after the fact; its times are the client's claims.
     meta_json, error_details_json: free JSON, as text.
     client, client_version, host: the program that runs the agent and the machine's name, as they were told.
+    recovery_attempts: how many recoveries led to this session, along the whole chain.
+    checkpoint_source_id: of the sessions that were recovered before it, the last one that wrote a checkpoint.
     """
 
     id: SessionId
@@ -136,6 +143,9 @@ class SessionProfile(NamedTuple):
     client: str | None
     client_version: str | None
     host: str | None
+    recovered_from: SessionId | None
+    recovery_attempts: int
+    checkpoint_source_id: SessionId | None
 
 
 class ClientSession(NamedTuple):

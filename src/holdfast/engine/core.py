@@ -19,7 +19,7 @@ from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.events import EventCursor, EventFilter
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId
 from holdfast.domain.keys import ApiKey, is_well_formed, secret_sha256, usable_for_ms
-from holdfast.domain.limits import DAY_MS
+from holdfast.domain.limits import DAY_MS, RECOVERY_ATTEMPTS_MAX
 from holdfast.domain.rate_limits import RateLimits
 from holdfast.engine import queries
 from holdfast.engine.administration import has_account
@@ -97,6 +97,7 @@ class Core:
     idempotency_keep_ms: for how long an answer is given again. keeps: how long each kind of row is kept, by its name.
     day: what holds at the Crane door.
     Whoever wires a server sets them; None: for ever.
+    recovery_attempts_max: how often work is recovered before a person has to look; whoever wires a server sets it.
     sweeper: the one of this node, whoever wires a server sets it; None where none runs here.
     """
 
@@ -139,6 +140,7 @@ class Core:
         self.idempotency_keep_ms: int | None = DAY_MS
         self.day = DaySettings()
         self.keeps: Mapping[str, int | None] = {}
+        self.recovery_attempts_max = RECOVERY_ATTEMPTS_MAX
 
     def execute(
         self,

@@ -18,6 +18,7 @@ from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.jobs import job_body
 from holdfast.commands.keys import key_body
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
+from holdfast.commands.machines import machine_body, machine_not_found
 from holdfast.commands.request_log import COUNTS_OF_ACCOUNT, request_body
 from holdfast.commands.retention import KINDS
 from holdfast.commands.rows import (
@@ -30,18 +31,20 @@ from holdfast.commands.rows import (
     profile_key,
     session_key,
 )
+from holdfast.commands.slots import machine_key, slots_of
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.document import START_DOCUMENTS_BYTES_MAX, Document, DocumentContent
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
-from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
+from holdfast.domain.events import Event, EventCursor, EventFilter, EventType, require_kept
 from holdfast.domain.handoff import Handoff, HandoffBody, HandoffSchema
-from holdfast.domain.ids import AccountId, HandoffId, SessionId
+from holdfast.domain.ids import AccountId, HandoffId, MachineId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import LIST_LIMIT_MAX, LIVENESS_SCAN_ROWS_MAX
 from holdfast.domain.liveness import Liveness, liveness
+from holdfast.domain.machine import Machine, Slot
 from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.service_time import Moment, moment
 from holdfast.domain.session import Session, SessionProfile, Status, identity
@@ -83,6 +86,11 @@ HOLDERS_BY_TOKEN = SetSpec(
 EVENTS_OF_SESSION = SetSpec("events_of_session", Event, ("session_id",), order="number", limit=50)
 """The latest events of one session: what `explain` tells from."""
 
+LAST_OF_TYPE = SetSpec("last_of_type", Event, ("session_id", "type"), order="number", limit=1)
+"""The latest event of one type of a session whose latest events are all about its tasks."""
+
+_OF_SESSIONS = tuple(each for each in EventType if each.startswith("session."))
+
 
 class Page(NamedTuple):
     """One page of a list. next_after: the order's value to go on from; None on the last page."""
@@ -113,7 +121,7 @@ def _not_found() -> Refusal:
     return Refusal(Code.NOT_FOUND, what="session", ways_out=(WayOut(Action.START),))
 
 
-def _is_seen(store: Reader, actor: Actor, session: Session) -> bool:
+def is_seen(store: Reader, actor: Actor, session: Session) -> bool:
     """Whether a session of the actor's account is there for it."""
     if actor.project_id is None:
         return True
@@ -278,6 +286,49 @@ def handoff_schemas(store: Reader, request: ListRequest) -> Page:
     return Page(items, None if page.is_last else items[-1]["id"], page.total)
 
 
+def machine(store: Reader, actor: Actor, machine_id: MachineId) -> Body:
+    """One machine and its slots. Raises: not_found."""
+    row = store.get(machine_key(actor.account_id, machine_id))
+    if not isinstance(row, Machine):
+        raise machine_not_found()
+    return _machine_body(store, actor, row, now=present(store))
+
+
+def machines(store: Reader, actor: Actor, request: ListRequest, *, only_available: bool = False) -> Page:
+    """A page of machines and their slots, by id.
+
+    only_available: those on which a session can begin. At most a bounded number is examined for a page, so a page may
+    be short although more follow.
+    """
+    now, items, after = present(store), list[Body](), request.after
+    limit = LIST_LIMIT_MAX if only_available else request.limit
+    for _ in range(LIVENESS_SCAN_ROWS_MAX // LIST_LIMIT_MAX):
+        page = store.page(request._replace(after=after, limit=limit))
+        for (row,) in page.rows:
+            assert isinstance(row, Machine)
+            after = row.id
+            body = _machine_body(store, actor, row, now=now)
+            if body["available"] or not only_available:
+                items.append(body)
+            if len(items) == request.limit:
+                is_end = page.is_last and row is page.rows[-1][0]
+                return Page(items, None if is_end else after, None if only_available else page.total)
+        if page.is_last:
+            return Page(items, None, None if only_available else page.total)
+    return Page(items, after, None)
+
+
+def _machine_body(store: Reader, actor: Actor, row: Machine, *, now: Moment) -> Body:
+    slots = [slot for slot in reversed(store.find(slots_of(row.account_id, row.id))) if isinstance(slot, Slot)]
+    hidden: set[str] = set()
+    if actor.project_id is not None:
+        for session_id in [slot.session_id for slot in slots if slot.session_id is not None]:
+            profile = store.get(profile_key(session_id))
+            if not isinstance(profile, SessionProfile) or profile.project_id != actor.project_id:
+                hidden.add(session_id)
+    return machine_body(row, slots, now=now, hidden=hidden)
+
+
 def keys(store: Reader, request: ListRequest) -> Page:
     """A page of keys, newest first, without the keys themselves."""
     page = store.page(request)
@@ -329,12 +380,12 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     """
     row, profile = find_session(store, actor, session_id)
     now = present(store)
-    events = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
-    told = [event_body(each) for each in events]
+    told = [event_body(each) for each in _session_events(store, session_id)]
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
-        "because": next((each for each in told if each["type"].startswith("session.")), None),
+        # What hangs on a session tells nothing of its state, and a quarantine comes with the event that does.
+        "because": next((each for each in told if _is_of_state(each)), None),
         "pending": [
             {"type": str(each.type), "rule": str(each.rule), "at_ms": each.at_ms, **each.data} for each in pending
         ],
@@ -342,6 +393,22 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
         "now_at_ms": now.wall_ms,
         "history": told,
     }
+
+
+def _session_events(store: Reader, session_id: SessionId) -> list[Event]:
+    """The latest events about a session itself, newest first."""
+    latest = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
+    found = [each for each in latest if each.type in _OF_SESSIONS]
+    if not found:
+        by_type = [store.find(Members(LAST_OF_TYPE, (session_id, each))) for each in _OF_SESSIONS]
+        found = [each for events in by_type for each in events if isinstance(each, Event)]
+        found.sort(key=lambda event: event.number, reverse=True)
+    return found
+
+
+def _is_of_state(event: Body) -> bool:
+    event_type = str(event["type"])
+    return event_type.startswith("session.") and event_type != EventType.QUARANTINED
 
 
 def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:
@@ -352,14 +419,14 @@ def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:
         held = (actor.account_id, scope, is_exclusive)
         for holder in store.find(Members(HOLDERS_BY_TOKEN, (*held, token))):
             assert isinstance(holder, Session)
-            if not _is_seen(store, actor, holder):
+            if not is_seen(store, actor, holder):
                 continue
             if phase(settle(holder, now=now).session) in LIVE:
                 return {"scope": scope, "current": True, "session_id": holder.id}
             ways_out = (WayOut(Action.EXPLAIN, holder.id), WayOut(Action.START, holder.id, identity(holder)))
     for holder in store.find(Members(NEWEST_HOLDERS, (actor.account_id, scope, True))):
         assert isinstance(holder, Session)
-        if holder.fencing_token != token and _is_seen(store, actor, holder):
+        if holder.fencing_token != token and is_seen(store, actor, holder):
             ways_out = (WayOut(Action.EXPLAIN, holder.id),)
     raise Refusal(Code.FENCING_TOKEN_STALE, subject=f"the scope {scope}", ways_out=ways_out)
 
@@ -416,7 +483,7 @@ def event_body(event: Event) -> Body:
         "id": event.id,
         "type": str(event.type),
         "rule": str(event.rule),
-        "session_id": event.session_id,
+        "session_id": event.session_id or None,
         "project_id": event.project_id,
         "at_ms": event.at_ms,
         "recorded_at_ms": event.recorded_at_ms,

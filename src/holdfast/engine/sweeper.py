@@ -1,4 +1,4 @@
-"""The sweeper: finds sessions whose time has come and has the engine decide each anew under its lock.
+"""The sweeper: finds sessions and machines whose time has come and has the engine decide each anew under its lock.
 
 It also keeps service time running: a pass that finds the store's clock due for a tick sends an empty sweep, and every
 batch ticks.
@@ -11,6 +11,7 @@ import time
 from typing import NamedTuple
 
 from holdfast.commands.command import Envelope
+from holdfast.commands.machines import MACHINES_DUE, SweepMachines
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.domain.actor import SWEEPER_KEY, Actor, KeyScope
 from holdfast.domain.errors import Refusal
@@ -25,7 +26,7 @@ PASS_SECONDS = 0.2
 """Time between passes: a fifth of the second within which a lapse is to be seen."""
 
 CHUNK = 256
-"""Sessions in one command: a few milliseconds of the writer, so that beats do not wait behind a sweep."""
+"""Sessions or machines in one command: a few milliseconds of the writer, so that beats do not wait behind a sweep."""
 
 FOUND_MAX = 4_096
 """Sessions looked up in one pass; the next pass follows at once while there are so many."""
@@ -33,6 +34,10 @@ FOUND_MAX = 4_096
 STUCK_SECONDS = 30.0
 """A pass that takes longer is stuck: in the store, or behind a writer that is. The longest wait that ends by itself is
 that for a connection to PostgreSQL, and it is a sixth of this."""
+
+READY_GAP_SECONDS = 2.0
+"""A node counts as ready between two passes that succeeded, for no longer than this: as long as service time may stand
+still."""
 
 SWEEPER = Actor(DEFAULT_ACCOUNT, SWEEPER_KEY, KeyScope.OPERATOR)
 
@@ -47,7 +52,10 @@ class SweepReport(NamedTuple):
 
 
 class Sweeper:
-    """A thread that sweeps until it is stopped. Any number of nodes may sweep one database."""
+    """A thread that sweeps until it is stopped. Any number of nodes may sweep one database.
+
+    ready_seconds: for how long this node has served: its store answered and its writer took commands.
+    """
 
     def __init__(self, store: Reader, engine: Engine) -> None:
         self._store = store
@@ -56,6 +64,7 @@ class Sweeper:
         self._thread = threading.Thread(target=self._serve, name="holdfast-sweeper", daemon=True)
         self.last = SweepReport(time.monotonic(), 0.0, 0, 0)
         self._began_at = time.monotonic()
+        self.ready_seconds = 0.0
 
     @property
     def is_passing(self) -> bool:
@@ -104,6 +113,13 @@ class Sweeper:
             entropy = os.urandom(ENTROPY_BYTES)
             reply = self._engine.execute_blocking(Envelope(command, SWEEPER, entropy, "sweeper", weight=weight))
             changed += reply.body["changed"]
+        machines = self._store.oldest(MACHINES_DUE, until_ms=present.service_ms, after=None, limit=CHUNK)
+        if machines:
+            sweep = SweepMachines(tuple(each.key for each in machines))
+            envelope = Envelope(sweep, SWEEPER, os.urandom(ENTROPY_BYTES), "sweeper", weight=len(machines))
+            self._engine.execute_blocking(envelope)
         now = time.monotonic()
+        if self._engine.is_writable:
+            self.ready_seconds += min(now - self.last.finished_at, READY_GAP_SECONDS)
         self.last = SweepReport(now, now - began, changed, len(found))
-        return len(found) == FOUND_MAX
+        return len(found) == FOUND_MAX or len(machines) == CHUNK

@@ -314,7 +314,7 @@ def _rows(tables: Tables, dialect: str, applied: list[tuple[int, str]], *, now_a
     for each in broken:
         yield Finding(each.invariant.name, Health.WRONG, f"{each} Keep a backup, and report this.")
     if not broken:
-        yield Finding("rows", Health.FINE, "Tokens, holders, checkpoints and events fit together.")
+        yield Finding("rows", Health.FINE, "Tokens, holders, checkpoints, tasks and events fit together.")
 
 
 def _service_time(since_ms: int, paused_ms: int) -> Finding:

@@ -163,6 +163,68 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "tasks_counted_by_their_sessions",
+        "A session has as many unfinished tasks as it counts, and none once it has lapsed or is over.",
+        """
+        select session.id, session.account_id
+        from session
+        left join task on task.held_by = session.id
+        where session.task_count <> 0 or task.id is not null
+        group by session.id, session.account_id, session.task_count, session.status
+        having count(task.id) <> session.task_count
+          or (count(task.id) > 0 and session.status not in ('active', 'paused', 'parked'))
+        """,
+    ),
+    Invariant(
+        "tasks_held_by_sessions",
+        "A task that is held is held by a session, and is pending or in progress.",
+        """
+        select task.id, task.account_id
+        from task
+        left join session on session.id = task.held_by
+        where task.held_by is not null and (session.id is null or task.status not in ('pending', 'in_progress'))
+        """,
+    ),
+    Invariant(
+        "tasks_wait_for_what_is_told",
+        "A task waits for as many tasks as it counts.",
+        """
+        select task.id, task.account_id
+        from task
+        left join task_dependency on task_dependency.task_id = task.id
+        group by task.id, task.account_id, task.waiting_count
+        having count(task_dependency.task_id) <> task.waiting_count
+        """,
+    ),
+    Invariant(
+        "tasks_queued_where_ready",
+        "A task is in a queue exactly while it can be claimed.",
+        """
+        select id, account_id
+        from task
+        where coalesce(ready_in, '') <> case
+          when status <> 'pending' or waiting_count > 0 then ''
+          when held_by is null then 'project=' || project_id
+          else 'session=' || held_by
+        end
+        """,
+    ),
+    Invariant(
+        "tasks_have_projects",
+        "A task belongs to a project, and waits only for tasks of it that are there and not completed.",
+        """
+        select task.id, task.account_id
+        from task
+        left join project on project.account_id = task.account_id and project.id = task.project_id
+        where project.id is null
+        union all
+        select task_dependency.task_id, task_dependency.account_id
+        from task_dependency
+        left join task on task.id = task_dependency.depends_on_id
+        where task.id is null or task.status = 'completed' or task.project_id <> task_dependency.project_id
+        """,
+    ),
+    Invariant(
         "client_ids_name_sessions",
         "A client's own id names a session that is there.",
         """
@@ -170,6 +232,59 @@ INVARIANTS = (
         from client_session
         left join session on session.id = client_session.session_id
         where session.id is null
+        """,
+    ),
+    Invariant(
+        "slots_hold_live_sessions",
+        "Whoever is in a slot is a live session that says so.",
+        """
+        select slot.machine_id || ' ' || slot.number, slot.account_id
+        from slot
+        left join session on session.id = slot.session_id
+        left join session_profile on session_profile.id = slot.session_id
+        where slot.session_id is not null
+          and (session.id is null or session.status not in ('active', 'paused', 'parked')
+            or session_profile.machine_id is null or session_profile.machine_id <> slot.machine_id
+            or session_profile.slot is null or session_profile.slot <> slot.number)
+        """,
+    ),
+    Invariant(
+        "sessions_have_one_slot",
+        "No session is in two slots.",
+        """
+        select session_id, account_id
+        from slot
+        where session_id is not null
+        group by account_id, session_id
+        having count(*) > 1
+        """,
+    ),
+    Invariant(
+        "slots_have_machines",
+        "A slot belongs to a machine.",
+        """
+        select slot.machine_id || ' ' || slot.number, slot.account_id
+        from slot
+        left join machine on machine.account_id = slot.account_id and machine.id = slot.machine_id
+        where machine.id is null
+        """,
+    ),
+    Invariant(
+        "recoveries_are_linked",
+        "A session that was recovered and the one that goes on with its work name each other.",
+        """
+        select session.id, session.account_id
+        from session
+        join session_profile on session_profile.id = session.taken_over_by
+        where session.end_reason = 'recovered'
+          and (session_profile.recovered_from is null or session_profile.recovered_from <> session.id)
+        union all
+        select session_profile.id, session_profile.account_id
+        from session_profile
+        join session on session.id = session_profile.recovered_from
+        where session.taken_over_by is null
+          or session.taken_over_by <> session_profile.id
+          or session.end_reason <> 'recovered'
         """,
     ),
     Invariant(

@@ -156,7 +156,7 @@ class Heartbeat(threading.Thread):
 
     def _survives(self, refusal: ApiRefusal) -> bool:
         """Answer a refusal; whether there is to be another attempt."""
-        match verdict(refusal, is_exclusive=self._session is not None and self._request.is_exclusive):
+        match verdict(refusal, is_exclusive=self._session is not None and self._session.is_exclusive):
             case Verdict.LOST:
                 self._notify(Lost(refusal.code, refusal.detail))
                 return False

@@ -17,6 +17,8 @@ from holdfast.runner import keeper
 from holdfast.runner.schedule import LapseTimes
 
 UNTOUCHABLE = (signal.SIGKILL, signal.SIGSTOP)
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+"""By these somebody tells the runner that it is over, whatever the command makes of it."""
 
 
 class Started(NamedTuple):
@@ -68,12 +70,22 @@ class KeptCommand:
     """A command under its keeper."""
 
     def __init__(
-        self, argv: Sequence[str], environ: Mapping[str, str], *, stop_grace_seconds: float, leaves_background: bool
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        stop_grace_seconds: float,
+        leaves_background: bool,
+        keeps_streams: bool = False,
     ) -> None:
         """Start the keeper, which starts the command.
 
+        keeps_streams: standard input and output stay open here too, for another command after this one.
         Raises: OSError when this system refuses.
         """
+        self.streams = (os.dup(0), os.dup(1)) if keeps_streams else None
+        self.ignored: set[int] = set()
+        self.is_told_to_end = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         ours, theirs = socket.socketpair()
@@ -81,6 +93,7 @@ class KeptCommand:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             ignored = self._take_over_signals()
+            self.ignored = {int(number) for number in ignored}
             keeper.become_subreaper()
             os.set_inheritable(theirs.fileno(), True)
             # Descriptors that the shell opened for the command reach it; those of this process are not inheritable.
@@ -141,9 +154,19 @@ class KeptCommand:
                 events += self._understand(message)
         return events
 
+    def rest(self, seconds: float) -> bool:
+        """Wait after the command's end; whether nobody told this process to end meanwhile, or before."""
+        deadline = keeper.steady_seconds() + seconds
+        while not self.is_told_to_end and (left := deadline - keeper.steady_seconds()) > 0:
+            readable, _, _ = select.select([self._wake_read], [], [], left)
+            if readable:
+                self.is_told_to_end = any(number in ENDING for number in os.read(self._wake_read, 4096))
+        return not self.is_told_to_end
+
     def _pass_on(self, woken_by: bytes) -> list[Event]:
         events: list[Event] = []
         for number in woken_by:
+            self.is_told_to_end = self.is_told_to_end or number in ENDING
             if number == 0:
                 events.append(Poked())
             elif number == signal.SIGCONT:

@@ -14,11 +14,13 @@ VARIABLE = "HOLDFAST_LAST_CHECKPOINT"
 
 NEXT_ACTIONS_SHOWN_MAX = 5
 
+_CAME_BY = {"taken_over": "took over from", "recovered": "goes on with"}
+
 
 def left_behind(reply: Mapping[str, Json]) -> dict[str, Json] | None:
     """What a start's reply says of the session before: its id, last checkpoint and last handoff; None: nothing."""
     checkpoint, handoff = reply.get("last_checkpoint"), reply.get("last_handoff")
-    predecessor = reply.get("took_over_from")
+    predecessor = reply.get("took_over_from") or reply.get("recovered_from")
     if checkpoint is None and handoff is None and predecessor is None:
         return None
     if predecessor is None:
@@ -26,21 +28,22 @@ def left_behind(reply: Mapping[str, Json]) -> dict[str, Json] | None:
     return {"session_id": predecessor, "last_checkpoint": checkpoint, "last_handoff": handoff}
 
 
-def describe(left: Mapping[str, Json], *, was_taken_over: bool) -> list[str]:
-    """Lines for the user; every text in them came from somebody else and is made harmless."""
+def describe(left: Mapping[str, Json], *, outcome: Json) -> list[str]:
+    """Lines for the user; every text in them came from somebody else and is made harmless. outcome: of the start."""
     name = printable(str(left["session_id"] or "an earlier session"))
     checkpoint, handoff = left["last_checkpoint"], left["last_handoff"]
-    lines = [f"took over from {name}"] if was_taken_over else []
+    came_by = _CAME_BY.get(str(outcome))
+    lines = [f"{came_by} {name}"] if came_by else []
     if checkpoint is not None:
         summary = _field(checkpoint, "summary")
         lines.append(f"its last checkpoint: {printable(str(summary))}" if summary else "it left a checkpoint")
         lines += _next_actions(checkpoint)
-    elif was_taken_over:
+    elif came_by:
         lines.append("it left no checkpoint")
     if handoff is not None:
         summary = _field(handoff, "summary")
         lines.append(f"its handoff: {printable(str(summary))}" if summary else "it left a handoff")
-    if lines and not was_taken_over:
+    if lines and not came_by:
         lines.insert(0, f"the last session here was {name}")
     return lines
 

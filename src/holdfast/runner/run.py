@@ -7,6 +7,7 @@ This module puts the parts in order. The rules are in `session`, `schedule` and 
 import errno
 import os
 import queue
+import random
 import secrets
 import socket
 import sys
@@ -22,13 +23,13 @@ from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.credentials import DEFAULT_URL, Credentials, CredentialsInvalid, find_credentials
 from holdfast.client.directories import data_directory, machine_id
 from holdfast.client.spool import Entry, Spool, SpoolFull, this_process
-from holdfast.runner import heartbeat, predecessor, progress, session
-from holdfast.runner.exits import CommandEnd, ExitCode, end_of
+from holdfast.runner import heartbeat, predecessor, progress, restart, session
+from holdfast.runner.exits import CommandEnd, ExitCode, end_of, reason_of
 from holdfast.runner.keeper import steady_seconds
 from holdfast.runner.messages import printable, say
 from holdfast.runner.schedule import Pace, lapse_times, request_seconds, retry_delay
 from holdfast.runner.scopes import scope_here
-from holdfast.runner.session import Session, StartRequest, Stopped
+from holdfast.runner.session import Recovery, Session, StartRequest, Stopped
 
 if TYPE_CHECKING:
     from holdfast.runner.kept_command import KeptCommand
@@ -62,7 +63,9 @@ class RunOptions:
     """What the user asked for.
 
     agent, scope: None: found out here. take_over_reason: None: nothing is taken over.
-    leaves_background: what the command left running may stay.
+    leaves_background: what the command left running may stay. slot: of this machine; None: any that is free.
+    is_outside: not in any. recovery: the session to go on with, if one is named.
+    before: what the attempt left after which this one begins anew.
     """
 
     command: tuple[str, ...]
@@ -74,11 +77,17 @@ class RunOptions:
     pace: Pace
     stop_grace_seconds: float
     leaves_background: bool
+    slot: int | None = None
+    is_outside: bool = False
+    recovery: Recovery | None = None
+    restart_policy: restart.RestartPolicy | None = None
+    before: restart.Restart | None = None
 
     @property
     def needs_answer(self) -> bool:
         """Whether the command must not run before the server has said yes."""
-        return self.is_exclusive or self.is_strict or self.take_over_reason is not None
+        acquires = self.take_over_reason is not None or self.recovery is not None or self.slot is not None
+        return self.is_exclusive or self.is_strict or acquires or self.restart_policy is not None
 
 
 class NotStarted(Exception):
@@ -110,6 +119,10 @@ def run(
     name_ways_out: what a person can type, for the ways out that the server names when it refuses.
     It takes over this process's signals and standard streams, so nothing else can be done with the process after it.
     """
+    before = restart.inherited(environ)
+    environ = {name: value for name, value in environ.items() if name != restart.VARIABLE}
+    if before is not None:
+        options = replace(options, recovery=Recovery(before.session_id), take_over_reason=None, before=before)
     try:
         if sys.platform == "win32":
             raise NotStarted(ExitCode.CANNOT_RUN, "holdfast run needs Linux or macOS; on Windows, use it inside WSL.")
@@ -118,12 +131,14 @@ def run(
     except NotStarted as refusal:
         for line in refusal.lines:
             say(line)
+        if before is not None:
+            say("giving up")
         ways_out = name_ways_out(refusal.ways_out)
         if ways_out:
             say("What you can do:")
         for line in ways_out:
             say(f"  {printable(line)}")
-        return CommandEnd(refusal.code, None)
+        return CommandEnd(refusal.code, None) if before is None else before.end
     except KeyboardInterrupt:
         return CommandEnd(None, SIGINT)
 
@@ -149,7 +164,8 @@ def _run(options: RunOptions, environ: Mapping[str, str]) -> CommandEnd:
 def _run_with(
     api: Api, request: StartRequest, options: RunOptions, environ: Mapping[str, str], spool: Spool
 ) -> CommandEnd:
-    attempt = _start(api, request, options)
+    before = options.before
+    attempt = _start(api, request, options) if before is None else _start_again(api, request, options, spool)
     begun = attempt.session
     recorder = _Recorder(api, request, spool, begun)
     file = None
@@ -157,13 +173,16 @@ def _run_with(
         recorder.open()
         file = _present(begun) if begun else None
         inner = command_environ(environ, url=api.url, begun=begun, checkpoint=file)
-        return _Run(options, api, request, attempt, recorder).carry_out(inner)
+        ran = _Run(options, api, request, attempt, recorder)
+        end = ran.carry_out(inner)
     except KeyboardInterrupt:
         recorder.close(CommandEnd(None, SIGINT), None, failure=None)
         raise
     finally:
         if file is not None:
             file.unlink(missing_ok=True)
+    ran.begin_anew(environ, restarts=0 if before is None else before.restarts)
+    return end
 
 
 def _present(begun: Session) -> Path | None:
@@ -172,7 +191,7 @@ def _present(begun: Session) -> Path | None:
     left = predecessor.left_behind(begun.reply)
     if left is None:
         return None
-    for line in predecessor.describe(left, was_taken_over=begun.reply.get("outcome") == "taken_over"):
+    for line in predecessor.describe(left, outcome=begun.reply.get("outcome")):
         say(f"  {line}")
     try:
         return predecessor.write_file(left)
@@ -216,11 +235,13 @@ def _start_request(options: RunOptions, environ: Mapping[str, str], data_dir: Pa
     return session.start_request(
         scope=scope_here(options.scope, machine_id=machine, environ=environ),
         agent=(options.agent or Path(options.command[0]).name)[: session.NAME_CHARS_MAX],
-        machine_id=machine,
+        machine_id=None if options.is_outside else machine,
+        slot=options.slot,
         pace=options.pace,
         is_strict=options.is_strict,
         is_exclusive=options.is_exclusive,
         take_over_reason=options.take_over_reason,
+        recovery=options.recovery,
         meta=session.meta_of(options.command, directory=directory, hostname=socket.gethostname(), pid=os.getpid()),
         started_at_seconds=time.time(),
     )
@@ -256,12 +277,37 @@ def _start(api: Api, request: StartRequest, options: RunOptions) -> Attempt:
             return Attempt(begun, first_at, is_replayed)
 
 
+def _start_again(api: Api, request: StartRequest, options: RunOptions, spool: Spool) -> Attempt:
+    """Go on with the session of the attempt before, however long the server is away.
+
+    It may not have heard yet how that attempt ended; then it hears it first, or sees the lease lapse.
+    Raises: NotStarted.
+    """
+    lapsed_at = steady_seconds() + options.pace.lease_seconds + ANSWER_SECONDS_MAX
+    failures = 0
+    while True:
+        first_at = steady_seconds()
+        try:
+            begun, is_replayed = session.start(api, request, timeout_seconds=START_SECONDS_MAX)
+        except Unreachable as exc:
+            if not failures:
+                say(f"{printable(str(exc))}; waiting for the server before the command is run again")
+        except ApiRefusal as refusal:
+            if refusal.code != "lease_held" or first_at > lapsed_at:
+                _tell_refused(refusal, options)
+            spool.deliver(api)
+        else:
+            return Attempt(begun, first_at, is_replayed)
+        failures += 1
+        time.sleep(restart.delay_seconds(failures, draw=random.random()))
+
+
 def _tell_away(exc: Unreachable, options: RunOptions) -> None:
     if options.needs_answer:
         raise NotStarted(
             ExitCode.SERVER_AWAY,
             printable(str(exc)),
-            "The command was not run: --exclusive, --take-over and --strict need an answer first.",
+            "The command was not run: --exclusive, --strict, --restart, --slot and taking over need an answer first.",
         ) from exc
     say(f"{printable(str(exc))}; the command runs, and its session is reported when the server is back.")
 
@@ -313,6 +359,7 @@ class _Recorder:
             runner=this_process(),
             report=request.report,
             session_id=begun.id if begun else None,
+            fencing_token=begun.fencing_token if begun else None,
         )
 
     def open(self) -> None:
@@ -328,7 +375,7 @@ class _Recorder:
     def begin(self, begun: Session) -> None:
         """The server has the session now."""
         self.session = begun
-        self._entry = replace(self._entry, session_id=begun.id)
+        self._entry = replace(self._entry, session_id=begun.id, fencing_token=begun.fencing_token)
         self._keep()
 
     def touch(self) -> None:
@@ -385,6 +432,7 @@ class _Run:
         self._stop_reason = ""
         self._failure: str | None = None
         self._is_keeper_lost = False
+        self._is_not_executed = False
 
     def carry_out(self, environ: Mapping[str, str]) -> CommandEnd:
         """Run the command to its end, and record that; how the runner is to end.
@@ -410,6 +458,28 @@ class _Run:
         self._recorder.close(end, self._stopped, failure=self._failure)
         return self._exit_as(end)
 
+    def begin_anew(self, environ: Mapping[str, str], *, restarts: int) -> None:
+        """Run the command again if it failed and may be; returns where it is not.
+
+        environ: this process's at first. restarts: how many there were before.
+        Nobody's wish that it stop is overruled: not the server's, not a signal's, not that of whoever holds the work.
+        """
+        begun, end = self._recorder.session, self._end or CommandEnd(None, SIGKILL)
+        is_over = self._stopped in (Stopped.REQUESTED, Stopped.SESSION_LOST) or self._is_not_executed
+        has_failed = restart.is_failure(end) or self._stopped is Stopped.LAPSED
+        streams = self._command.streams
+        if begun is None or streams is None or is_over or not has_failed:
+            return
+        policy = self._options.restart_policy
+        if not restart.may_restart(policy, restarts=restarts):
+            say(f"not restarted again, after {restarts} times")
+            return
+        delay = restart.delay_seconds(restarts, draw=random.random())
+        say(f"{reason_of(end)}: restarting in {delay:.0f} s")
+        if self._command.rest(delay):
+            again = restart.Restart(begun.id, restarts + 1, end)
+            restart.begin_anew(again, environ, streams=streams, ignored=self._command.ignored)
+
     def _launch(self, environ: Mapping[str, str]) -> "KeptCommand":
         from holdfast.runner.kept_command import KeptCommand
 
@@ -419,6 +489,7 @@ class _Run:
                 environ,
                 stop_grace_seconds=self._options.stop_grace_seconds,
                 leaves_background=self._options.leaves_background,
+                keeps_streams=self._options.restart_policy is not None,
             )
         except OSError as exc:
             reason = f"the command's keeper could not be started: {exc}"
@@ -515,6 +586,7 @@ class _Run:
         code = ExitCode.NOT_FOUND if error_number == errno.ENOENT else ExitCode.NOT_EXECUTABLE
         what = "command not found" if error_number == errno.ENOENT else os.strerror(error_number)
         self._end = CommandEnd(code, None)
+        self._is_not_executed = True
         self._failure = f"cannot be executed: {what}"
         say(f"{printable(self._options.command[0])}: {what}")
 

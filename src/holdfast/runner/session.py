@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import quote
 
 from holdfast.client.api import Answer, Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.spool import Call, End, timestamp
@@ -31,6 +32,7 @@ LOST_CODES = frozenset(
     {
         "fencing_token_stale",
         "session_taken_over",
+        "session_recovered",
         "session_ended",
         "session_failed",
         "session_abandoned",
@@ -57,23 +59,34 @@ class Session:
     fencing_token: int
     reply: Mapping[str, Json]
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether nobody else may work on the scope meanwhile."""
+        return self.reply.get("exclusive") is True
+
 
 @dataclass(frozen=True)
 class StartRequest:
     """One start, the same at every attempt, so that the server makes one session of them.
 
-    report: what is told instead if no attempt is ever answered.
+    report: what is told instead if no attempt is ever answered. path: where the start is asked for.
     """
 
     client_session_id: str
     idempotency_key: str
     body: dict[str, Json]
     report: dict[str, Json]
+    path: str = "/v1/sessions"
 
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether nobody else may work on the scope meanwhile."""
-        return bool(self.body["exclusive"])
+
+@dataclass(frozen=True)
+class Recovery:
+    """The wish to go on with a session that broke off, rather than to start another. agent: None: the old one's."""
+
+    session_id: str
+    agent: str | None = None
+    reason: str | None = None
+    is_forced: bool = False
 
 
 def new_idempotency_key() -> str:
@@ -85,15 +98,20 @@ def start_request(
     *,
     scope: Json,
     agent: str,
-    machine_id: str,
+    machine_id: str | None,
+    slot: int | None,
     pace: Pace,
     is_strict: bool,
     is_exclusive: bool,
     take_over_reason: str | None,
+    recovery: Recovery | None,
     meta: dict[str, Json],
     started_at_seconds: float,
 ) -> StartRequest:
-    """A start under a new holder, so that two runs in one directory are two sessions."""
+    """A start under a new holder, so that two runs in one directory are two sessions.
+
+    recovery: the session to go on with; its scope, and whether it held that alone, are kept then.
+    """
     client_session_id = f"run-{secrets.token_hex(16)}"
     started_at = timestamp(started_at_seconds)
     common: dict[str, Json] = {
@@ -101,21 +119,31 @@ def start_request(
         "scope": scope,
         "agent": agent,
         "holder_id": f"run-{secrets.token_hex(12)}",
-        "machine_id": machine_id,
         "meta": meta,
     }
-    body: dict[str, Json] = {
-        **common,
-        "policy": {
-            "lease_seconds": whole(pace.lease_seconds),
-            "heartbeat_interval_seconds": whole(pace.interval_seconds),
-            "on_lapse": "strict" if is_strict else "revivable",
-        },
-        "exclusive": is_exclusive,
+    if machine_id is not None:
+        common["machine_id"] = machine_id
+    if slot is not None:
+        common["slot"] = slot
+    policy: dict[str, Json] = {
+        "lease_seconds": whole(pace.lease_seconds),
+        "heartbeat_interval_seconds": whole(pace.interval_seconds),
+        "on_lapse": "strict" if is_strict else "revivable",
     }
+    report = {**common, "started_at": started_at}
+    if recovery is not None:
+        kept = ("holder_id", "machine_id", "slot", "meta")
+        body = {name: common[name] for name in kept if name in common} | {"policy": policy}
+        if recovery.agent is not None:
+            body["agent"] = recovery.agent
+        if recovery.reason is not None:
+            body |= {"reason": recovery.reason, "force": recovery.is_forced}
+        path = f"/v1/sessions/{quote(recovery.session_id, safe='')}/recover"
+        return StartRequest(client_session_id, new_idempotency_key(), body, report, path)
+    body = {**common, "policy": policy, "exclusive": is_exclusive}
     if take_over_reason is not None:
         body["take_over"] = {"reason": take_over_reason}
-    return StartRequest(client_session_id, new_idempotency_key(), body, {**common, "started_at": started_at})
+    return StartRequest(client_session_id, new_idempotency_key(), body, report)
 
 
 def meta_of(command: Sequence[str], *, directory: str, hostname: str, pid: int) -> dict[str, Json]:
@@ -137,7 +165,7 @@ def start(api: Api, request: StartRequest, *, timeout_seconds: float) -> tuple[S
     try:
         answer = api.request(
             "POST",
-            "/v1/sessions",
+            request.path,
             body=request.body,
             idempotency_key=request.idempotency_key,
             timeout_seconds=timeout_seconds,

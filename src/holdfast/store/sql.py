@@ -147,8 +147,12 @@ def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
         alternatives = []
         for each in spec.filters[name]:
             column = f"{each.table}.{each.column}"
-            if each.operator == Operator.PRESENT:
+            if each.operator in (Operator.PRESENT, Operator.ABSENT):
                 alternatives.append(f"{column} {each.operator.value}")
+                continue
+            if each.operator == Operator.ONE_OF:
+                words = ", ".join(f"'{word}'" for word in each.among)
+                alternatives.append(f"{column} in ({words})")
                 continue
             if each.operator == Operator.CONTAINS:
                 alternatives.append(dialect.contains.format(column=column, value=dialect.placeholder))

@@ -1,6 +1,7 @@
 """A caller that drives a store through the engine, one batch after another, in a time that a test controls."""
 
 from holdfast.commands.command import Command, Envelope
+from holdfast.commands.machines import MACHINES_DUE, SweepMachines
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.view import Changes, Reply
 from holdfast.domain.actor import SWEEPER_KEY, Actor, KeyScope
@@ -58,6 +59,10 @@ class Caller:
     def sweep(self) -> None:
         """Let the sweeper pass once."""
         self.accepted(SweepSessions(self.due()), by=SWEEPER)
+        until_ms = self.present().service_ms
+        machines = self.store.oldest(MACHINES_DUE, until_ms=until_ms, after=None, limit=SWEPT_MAX)
+        if machines:
+            self.accepted(SweepMachines(tuple(each.key for each in machines)), by=SWEEPER)
 
     def due(self) -> tuple[SessionId, ...]:
         """The sessions that a sweeper would look at now."""

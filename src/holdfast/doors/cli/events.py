@@ -114,7 +114,9 @@ def _echo(event: "dict[str, Json]", *, is_json: bool) -> None:
         click.echo(json.dumps(event))
         return
     when, what, why, who = event_spans(event)
-    name = shown(short_id(fields.text(event, "session_id")))
+    data = fields.child(event, "data")
+    about = fields.text(event, "session_id") or fields.text(data, "task_id")
+    name = shown(short_id(about) if about else fields.text(data, "project_id"))
     line = [when, Span(f"  {name}  ", "bold"), Span(f"{shown(what.text):<14}  "), why, Span("  "), who]
     width = terminal.width()
     if width is not None:

@@ -23,6 +23,10 @@ SENTENCES: dict[Rule, Callable[[Document], str]] = {
     Rule.BEAT_AFTER_LAPSE: lambda _: "a beat came after its lease had lapsed, and nobody had taken its place",
     Rule.SUPERSEDED: lambda _: "another session was started in its place",
     Rule.TAKEN_OVER: lambda event: f"it was taken over{_successor(event)}",
+    Rule.RECOVERED: lambda event: f"its work was recovered{_successor(event)}",
+    Rule.RECOVERIES_SPENT: lambda _: "it broke off again after its last recovery, so a person has to look",
+    Rule.SESSION_LET_GO: lambda _: "the session that held it lapsed, or was over",
+    Rule.NAMED_BY_SESSION: lambda _: "a session named it",
     Rule.RETENTION_PASSED: lambda _: "it was kept for as long as the settings say",
 }
 """What each rule means. A test holds it complete."""
@@ -91,7 +95,9 @@ def _sentence(event: Document) -> str:
 
 
 def _type_words(event: Document) -> str:
-    return fields.text(event, "type").removeprefix("session.").replace("_", " ")
+    words = fields.text(event, "type").removeprefix("session.").replace("_", " ")
+    task_id = fields.text(_data(event), "task_id")
+    return f"{words} {short_id(task_id)}" if task_id else words
 
 
 def _is_times(event: Document) -> bool:
@@ -119,15 +125,16 @@ def _given(event: Document) -> str:
 
 
 def _successor(event: Document) -> str:
-    successor = fields.text(_data(event), "taken_over_by")
-    forced = ", by force" if _data(event).get("is_forced") is True else ""
+    data = _data(event)
+    successor = fields.text(data, "taken_over_by") or fields.text(data, "recovered_by")
+    forced = ", by force" if data.get("is_forced") is True else ""
     return f" by {short_id(successor)}{forced}" if successor else forced
 
 
-def echo_takeover(session: Document, *, now: float) -> None:
-    """Print the new session and its token, how to use them, and what the old one left."""
+def echo_acquired(session: Document, *, came_by: str, old_id: str, now: float) -> None:
+    """Print a new session and its token, how to use them, and what the old one left. came_by: `took over from`."""
     session_id, token = fields.text(session, "id"), fields.number(session, "fencing_token")
-    terminal.echo(Span(session_id, "bold"), f"  took over from {fields.text(session, 'took_over_from')}")
+    terminal.echo(Span(session_id, "bold"), f"  {came_by} {old_id}")
     lease = fields.number(fields.child(session, "policy"), "lease_seconds")
     terminal.echo(f"Its fencing token is {token}, its lease {duration(lease or 0)}.")
     terminal.echo()

@@ -20,7 +20,7 @@ _SAID = frozenset(
         *("end_reason", "failed_by", "exit_code", "stop_requested", "stop_reason", "holder_id", "machine_id", "slot"),
         *("took_over_from", "taken_over_by", "wake_at", "archived_at", "exclusive", "checkpoint_count", "revision"),
         *("project_id", "venture", "repo", "track", "workspace", "late", "reported_late", "error_details"),
-        *("recovered_from", "recovered_by"),
+        *("recovered_from", "recovered_by", "task_count"),
     }
 )
 """Fields that have words of their own below, or that the scope tells."""
@@ -48,6 +48,7 @@ def session_facts(session: Document, *, now: float) -> list[Fact]:
         ("activity", fields.text(session, "activity")),
         ("note", fields.text(session, "status_note")),
         ("progress", value_words(session.get("progress"))),
+        ("tasks", value_words(session.get("task_count") or None)),
         ("command", command),
         ("directory", directory),
         ("started", when_words(session, "started_at", now=now)),
@@ -128,6 +129,27 @@ def handoff_facts(handoff: Document, *, now: float) -> list[Fact]:
         *[("note", words) for name, words in kind.items() if handoff.get(name) is True],
         ("superseded by", fields.text(handoff, "superseded_by")),
         ("hash", fields.text(handoff, "payload_hash")),
+    ]
+
+
+def task_facts(task: Document, *, now: float) -> list[Fact]:
+    """What is known of a task, besides its id, name and status."""
+    return [
+        ("project", fields.text(task, "project_id")),
+        ("description", fields.text(task, "description")),
+        ("priority", value_words(task.get("priority"))),
+        ("depends on", _lines(task, "depends_on")),
+        ("session", fields.text(task, "session_id")),
+        ("was with", fields.text(task, "last_session_id") if not fields.text(task, "session_id") else ""),
+        ("attempts", value_words(task.get("attempts"))),
+        ("created", when_words(task, "created_at", now=now)),
+        ("started", when_words(task, "started_at", now=now)),
+        ("finished", when_words(task, "finished_at", now=now)),
+        ("result", _compact(task.get("result"))),
+        ("elsewhere", fields.text(task, "external_ref")),
+        ("link", fields.text(task, "external_url")),
+        ("meta", _compact(fields.child(task, "meta"))),
+        ("revision", value_words(task.get("revision"))),
     ]
 
 

@@ -173,7 +173,7 @@ def checkpoint_command(
         "blockers": list(blocker),
     }
     if state is not None:
-        body["state"] = _read_json(state)
+        body["state"] = read_json(state, option="--state")
     api = connect(url)
     path = session_path(api, session)
     answer = _post(api, path, "checkpoint", {**body, **token_of(path, token)})
@@ -309,7 +309,7 @@ def takeover_command(
     The old one can write nothing more. The new one has to beat; the lines that this prints tell how.
     """
     from holdfast.doors.cli import fields
-    from holdfast.doors.cli.explanation import echo_takeover
+    from holdfast.doors.cli.explanation import echo_acquired
 
     body: dict[str, Json] = {"reason": reason}
     if holder_id is not None:
@@ -321,7 +321,9 @@ def takeover_command(
     if is_json:
         _print_json(answer.body)
     else:
-        echo_takeover(fields.document_of(api, answer), now=present(answer))
+        taken = fields.document_of(api, answer)
+        old_id = fields.text(taken, "took_over_from")
+        echo_acquired(taken, came_by="took over from", old_id=old_id, now=present(answer))
 
 
 def session_path(api: "Api", session: str | None) -> str:
@@ -380,7 +382,7 @@ def _echo_title(session: "dict[str, Json]", *, now: float) -> None:
     terminal.echo(status_words(session, now=now))
 
 
-def _read_json(text: str) -> "Json":
+def read_json(text: str, *, option: str) -> "Json":
     """The JSON that an option holds, or the file that it names after `@`."""
     from pathlib import Path
 
@@ -388,7 +390,7 @@ def _read_json(text: str) -> "Json":
         content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
         value: Json = json.loads(content, parse_constant=_refuse_constant)
     except (OSError, ValueError) as exc:
-        raise click.BadParameter(f"is not JSON: {exc}", param_hint="--state") from exc
+        raise click.BadParameter(f"is not JSON: {exc}", param_hint=option) from exc
     return value
 
 

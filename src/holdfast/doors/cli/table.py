@@ -11,6 +11,7 @@ import click
 
 from holdfast.domain.liveness import Liveness
 from holdfast.domain.session import Status
+from holdfast.domain.task import TaskStatus
 from holdfast.doors.cli.options import connect, json_option, present, url_option
 
 if TYPE_CHECKING:
@@ -36,12 +37,16 @@ SPOOL_REQUEST_SECONDS = 1.0
 
 UNDER_WAY = (Status.ACTIVE, Status.PAUSED, Status.PARKED, Status.STALLED)
 
+UNFINISHED = (TaskStatus.IN_PROGRESS, TaskStatus.BLOCKED, TaskStatus.PENDING)
+
 EPILOG = """\b
 Examples:
   holdfast ps
   holdfast ps --watch
   holdfast ps --status failed --status abandoned
   holdfast ps --all --agent claude --limit 50
+  holdfast ps --machines
+  holdfast ps --tasks                what is to be done, and who does it
   holdfast ps --json | jq -r '.[].id'
 
 \b
@@ -86,6 +91,9 @@ class Selection:
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. Default: {ROWS_DEFAULT}; all with --json."
 )
+@click.option("--machines", "is_machines", is_flag=True, help="List machines, and who is in their slots.")
+@click.option("--tasks", "is_of_tasks", is_flag=True, help="List the tasks that are not finished instead.")
+@click.option("--projects", "is_of_projects", is_flag=True, help="List the projects instead.")
 @click.option("-w", "--watch", "is_watching", is_flag=True, help="Keep it up to date; q leaves.")
 @url_option
 @json_option
@@ -97,6 +105,9 @@ def ps_command(
     scope: str | None,
     agent: str | None,
     limit: int | None,
+    is_machines: bool,
+    is_of_tasks: bool,
+    is_of_projects: bool,
     is_watching: bool,
     url: str | None,
     is_json: bool,
@@ -108,6 +119,19 @@ def ps_command(
     """
     from holdfast.doors.cli import terminal
 
+    if is_machines:
+        if is_all or statuses or liveness or scope or agent or limit or is_watching:
+            raise click.UsageError("--machines goes with --json and --url alone; for more, use: holdfast machine list")
+        from holdfast.doors.cli.machines import show_machines
+
+        show_machines(connect(url), is_available=False, status=None, is_json=is_json)
+        return
+    if is_of_tasks or is_of_projects:
+        has_filters = statuses or liveness or scope or agent or is_watching
+        if has_filters or (is_of_tasks and is_of_projects) or (is_of_projects and limit):
+            raise click.UsageError("--tasks takes --all and --limit, --projects neither; both are lists of their own.")
+        _list_work(url, is_of_tasks=is_of_tasks, is_all=is_all, limit=limit, is_json=is_json)
+        return
     # The server compares texts as they are stored, percent-encoded; a plain piece of them is in both forms.
     piece = max(re.findall(r"[A-Za-z0-9_-]+", scope or ""), key=len, default=None)
     filters = {"liveness": liveness, "agent": agent, "q": piece}
@@ -140,6 +164,19 @@ def ps_command(
             terminal.echo(line, is_error=not terminal.is_terminal())
     for remark in remarks:
         terminal.echo(remark, is_error=True)
+
+
+def _list_work(url: str | None, *, is_of_tasks: bool, is_all: bool, limit: int | None, is_json: bool) -> None:
+    """Print tasks or projects."""
+    from holdfast.doors.cli.projects import echo_projects
+    from holdfast.doors.cli.tasks import echo_tasks
+
+    api = connect(url)
+    if not is_of_tasks:
+        echo_projects(api, {}, is_json=is_json)
+        return
+    queries: list[dict[str, str]] = [{}] if is_all else [{"status": status.value} for status in UNFINISHED]
+    echo_tasks(api, queries, limit=limit, is_json=is_json)
 
 
 def read_sessions(api: "Api", selection: Selection) -> "tuple[list[dict[str, Json]], float]":

@@ -104,7 +104,8 @@ def status_words(session: Document, *, now: float) -> Span:
         until = "" if wake_at is None else f", wakes in {duration(wake_at - now)}" if wake_at > now else ", to be woken"
         return Span(f"parked{until}{_because(session)}", "blue")
     if status == "stalled":
-        return Span(f"stalled{_because(session) or f': {_silence(session, now=now)}'}", "bold red")
+        why = _because(session) or f": {_silence(session, now=now)}"
+        return Span(f"stalled{why}{_quarantine(session)}", "bold red")
     if status == "failed":
         return Span(_over("failed", _failure(session, now=now), session, now=now), "red")
     if status == "abandoned":
@@ -158,9 +159,9 @@ def _failure(session: Document, *, now: float) -> str:
 
 def _end_reason(session: Document) -> str:
     reason = fields.text(session, "end_reason").replace("_", " ")
-    successor = fields.text(session, "taken_over_by")
+    successor = fields.text(session, "taken_over_by") or fields.text(session, "recovered_by")
     told_later = " (reported later)" if session.get("reported_late") is True else ""
-    by = f" by {short_id(successor)}" if successor and reason == "taken over" else ""
+    by = f" by {short_id(successor)}" if successor and reason in ("taken over", "recovered") else ""
     return f"{reason}{by}{told_later}"
 
 
@@ -171,7 +172,11 @@ def _over(status: str, why: str, session: Document, *, now: float) -> str:
     when = "" if _is_by_silence(session) else ago(changed_at, now=now)
     successor = fields.text(session, "taken_over_by")
     taken_over = f"taken over by {short_id(successor)}" if successor and status != "ended" else ""
-    return ", ".join(filter(None, (f"{status}: {why}" if why else status, taken_over, when)))
+    return ", ".join(filter(None, (f"{status}: {why}" if why else status, taken_over, when))) + _quarantine(session)
+
+
+def _quarantine(session: Document) -> str:
+    return ", quarantined" if session.get("quarantined") is True else ""
 
 
 def place_words(session: Document) -> str:

@@ -19,7 +19,7 @@ from holdfast.doors.http.crane.answers import CRANE_DESCRIBED
 from holdfast.doors.http.crane.dialect import CRANE
 from holdfast.doors.http.dialect import NATIVE
 from holdfast.doors.http.native.answers import DESCRIBED as NATIVE_DESCRIBED
-from holdfast.doors.http.native.answers import Described, Problem, Text
+from holdfast.doors.http.native.answers import Described, Nothing, Problem, Text
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
 from holdfast.doors.http.routing import Route
 from holdfast.doors.http.words import reference_name
@@ -28,6 +28,8 @@ Json = dict[str, Any]
 
 DESCRIBED: Mapping[str, Described] = {**NATIVE_DESCRIBED, **CRANE_DESCRIBED}
 """What every route answers, of all dialects."""
+_PROJECT_ID = r"^(?!\.{1,2}(?![\s\S]))[A-Za-z0-9._:@-]{1,128}(?![\s\S])"
+"""Ids of projects that need no encoding in a path. Any printable text is taken."""
 
 _REF = "#/components/schemas/{name}"
 _JSON_TYPE = "application/json"
@@ -248,7 +250,7 @@ def _schemas(routes: list[Route], described: Iterable[Described]) -> _Schemas:
     for route in routes:
         records += [record for record in (route.body, route.query) if record is not None]
     for each in described:
-        records += [shape for shape in each.answers.values() if not isinstance(shape, Text)]
+        records += [shape for shape in each.answers.values() if not isinstance(shape, Text | Nothing)]
     return _Schemas(records)
 
 
@@ -296,7 +298,7 @@ def _security(route: Route) -> list[Json]:
 
 def _path_parameters(route: Route) -> list[Json]:
     names = [segment[1:-1] for segment in route.path.split("/") if segment.startswith("{")]
-    patterns = {"accounts": OF_ACCOUNTS, "handoff-schemas": OF_SCHEMAS}
+    patterns = {"accounts": OF_ACCOUNTS, "handoff-schemas": OF_SCHEMAS, "projects": _PROJECT_ID}
     pattern = patterns.get(route.path.split("/")[2] if names else "", "^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$")
     of_ids: Json = {"type": "string", "pattern": pattern}
     of_documents: dict[str, Json] = {
@@ -337,10 +339,12 @@ def _header_parameters(route: Route) -> list[Json]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def _answer(route: Route, shape: type[msgspec.Struct] | Text, schemas: _Schemas) -> Json:
+def _answer(route: Route, shape: type[msgspec.Struct] | Text | Nothing, schemas: _Schemas) -> Json:
     headers = ["X-Request-Id", "X-Correlation-ID", *(["Idempotency-Replayed"] if route.is_mutating else [])]
     headers += ["X-Idempotency-Hit"] if route.is_mutating and route.dialect is CRANE else []
     headers += [] if route.scope is None else _RATE_HEADERS
+    if isinstance(shape, Nothing):
+        return _response(shape.about, headers, {})
     if isinstance(shape, Text):
         return _response(shape.about, headers, {shape.media_type: {}})
     schema = schemas.of(shape)
@@ -363,7 +367,7 @@ def _refusal(route: Route, status: int, codes: Mapping[str, str], schemas: _Sche
 
 def _response(about: str, headers: Iterable[str], content: Json) -> Json:
     references = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-    return {"description": about, "headers": references, "content": content}
+    return {"description": about, "headers": references, **({"content": content} if content else {})}
 
 
 def _tagged(route: Route) -> str:

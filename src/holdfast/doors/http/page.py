@@ -144,6 +144,9 @@ def _operation(document: Json, method: str, path: str, operation: Json) -> str:
     answers, refusals = [], []
     for status, response in operation["responses"].items():
         found = _resolved(document, response)
+        if "content" not in found:
+            answers.append((_code(status), "", _paragraphs(found["description"])))
+            continue
         (media_type, content), *_ = found["content"].items()
         if "problem" in media_type:
             refusals.append((_code(status), _paragraphs(found["description"])))

@@ -1,6 +1,7 @@
 """Refusals as HTTP: one table from code to status, and the document that says why and what to do next."""
 
 from typing import Any
+from urllib.parse import quote
 
 from holdfast.commands.bodies import Body
 from holdfast.commands.leaving import OVER
@@ -28,8 +29,16 @@ STATUS: dict[Code, int] = {
     Code.SESSION_ABANDONED: 409,
     Code.SESSION_ENDED: 409,
     Code.SESSION_TAKEN_OVER: 409,
+    Code.SESSION_RECOVERED: 409,
+    Code.SESSION_QUARANTINED: 409,
+    Code.SESSION_STOP_REQUESTED: 409,
     Code.SESSION_NOT_TERMINAL: 409,
     Code.SESSION_NOT_ARCHIVED: 409,
+    Code.SLOT_OCCUPIED: 409,
+    Code.SLOT_DISABLED: 409,
+    Code.NO_FREE_SLOT: 409,
+    Code.MACHINE_IN_MAINTENANCE: 409,
+    Code.MACHINE_OCCUPIED: 409,
     Code.CLIENT_SESSION_ID_REUSED: 409,
     Code.HANDOFF_SETTLED: 409,
     Code.HANDOFF_SCHEMA_EXISTS: 409,
@@ -42,6 +51,15 @@ STATUS: dict[Code, int] = {
     Code.SECRET_ALREADY_SHOWN: 409,
     Code.CURSOR_INVALID: 422,
     Code.CURSOR_EXPIRED: 410,
+    Code.PROJECT_EXISTS: 409,
+    Code.TASK_TRANSITION_NOT_ALLOWED: 409,
+    Code.TASK_WAITING: 409,
+    Code.TASK_HELD: 409,
+    Code.TASK_LOST: 409,
+    Code.TASK_NEEDED: 409,
+    Code.TASK_IN_PROGRESS: 409,
+    Code.TASK_CROWDED: 409,
+    Code.TOO_MANY_TASKS: 409,
     Code.BUSY: 503,
     Code.OVERLOADED: 503,
     Code.TOO_MANY_STREAMS: 429,
@@ -156,7 +174,8 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
-    **{name: name for name in ("limit", "usage", "size", "version", "handoff_id")},
+    **{name: name for name in ("limit", "usage", "size", "version", "handoff_id", "machine_id", "slot")},
+    **{name: name for name in ("project_id", "task_id", "task_status", "holder_session_id")},
     "status": "session_status",
 }
 """What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name
@@ -186,14 +205,17 @@ def sentence(refusal: Refusal) -> str:
 def way_out(way: WayOut) -> Body:
     """One way out as a request that can be made, and as a phrase."""
     session = "" if way.session_id is None else f"/v1/sessions/{way.session_id}"
+    target = "" if way.target is None else quote(way.target, safe="")
     body: Body = {"action": way.action.value}
     method, path, fields, phrase = _REQUESTS[way.action]
     if method is not None:
-        body |= {"method": method, "path": path.format(session=session)}
-    if way.handoff_id is not None:
-        body["path"] = f"/v1/handoffs/{way.handoff_id}"
+        body |= {"method": method, "path": path.format(session=session, target=target)}
+    if way.action in _WORKING and way.session_id is not None:
+        fields = {"session_id": way.session_id, "fencing_token": "…", **fields}
     if way.identity is not None:
         fields = {**fields, **way.identity._asdict()}
+    if way.action == Action.CLAIM_TASK:
+        fields = {**fields, "project_id": way.target}
     if way.action == Action.START_TAKING_OVER:
         fields = {"take_over": {"session_id": way.session_id, "reason": "…"}}
     if fields:
@@ -206,7 +228,7 @@ def way_out(way: WayOut) -> Body:
 
 _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.READ: ("GET", "{session}", {}, "Read the session as it is now."),
-    Action.READ_HANDOFF: ("GET", "/v1/handoffs", {}, "Read the handoff as it is now."),
+    Action.READ_HANDOFF: ("GET", "/v1/handoffs/{target}", {}, "Read the handoff as it is now."),
     Action.REGISTER_VERSION: (None, "", {}, "Register it as another version."),
     Action.EXPLAIN: ("GET", "{session}/explain", {}, "See why it is in this state, and who acted."),
     Action.START: (
@@ -228,6 +250,18 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
         {"holder_id": "…", "reason": "…", "force": True},
         "With an operator's key: take the session over while its lease is running.",
     ),
+    Action.RECOVER: (
+        "POST",
+        "{session}/recover",
+        {"holder_id": "…"},
+        "Recover the session: a new one goes on with its work, under its scope's next token.",
+    ),
+    Action.FORCE_RECOVER: (
+        "POST",
+        "{session}/recover",
+        {"holder_id": "…", "reason": "…", "force": True},
+        "With an operator's key: recover the session all the same.",
+    ),
     Action.RESUME: ("POST", "{session}/resume", {"fencing_token": "…"}, "Resume the session first, with its token."),
     Action.END: (
         "POST",
@@ -243,5 +277,42 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.REPEAT_FROM_START: (None, "", {}, "Read from the beginning, without a cursor."),
     Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
     Action.READ_ACCOUNTS: ("GET", "/v1/accounts", {}, "See which accounts there are."),
+    Action.REGISTER_MACHINE: ("POST", "/v1/machines", {"machine_id": "…", "slot_count": 4}, "Register it first."),
+    Action.READ_MACHINE: ("GET", "/v1/machines/{target}", {}, "See the machine's slots, and who is in them."),
+    Action.READ_AVAILABLE_MACHINES: ("GET", "/v1/machines/available", {}, "See which machines have room."),
+    Action.BRING_ONLINE: (
+        "PATCH",
+        "/v1/machines/{target}",
+        {"status": "online"},
+        "End its maintenance, then repeat.",
+    ),
+    Action.REPEAT_WITH_ANY_SLOT: (None, "", {}, "Repeat the request without `slot`: the lowest free one is taken."),
+    Action.REPEAT_WITHOUT_MACHINE: (None, "", {}, "Repeat the request without `machine_id` and `slot`."),
     Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
+    Action.READ_PROJECT: ("GET", "/v1/projects/{target}", {}, "Read the project as it is now."),
+    Action.CHANGE_PROJECT: ("PATCH", "/v1/projects/{target}", {"name": "…"}, "Change the project that there is."),
+    Action.LIST_PROJECTS: ("GET", "/v1/projects", {}, "See which projects there are."),
+    Action.CREATE_PROJECT: ("POST", "/v1/projects", {"name": "…"}, "Make the project first."),
+    Action.READ_TASK: ("GET", "/v1/tasks/{target}", {}, "Read the task as it is now."),
+    Action.LIST_TASKS: ("GET", "/v1/tasks", {}, "See which tasks there are."),
+    Action.LIST_HELD_TASKS: ("GET", "{session}/tasks", {}, "See which tasks it holds; complete or release one first."),
+    Action.CLAIM_TASK: ("POST", "/v1/tasks/claim", {}, "Claim another task."),
+    Action.START_TASK: ("POST", "/v1/tasks/{target}/start", {}, "Start the task."),
+    Action.COMPLETE_TASK: ("POST", "/v1/tasks/{target}/complete", {}, "Complete the task."),
+    Action.FAIL_TASK: ("POST", "/v1/tasks/{target}/fail", {"error_message": "…"}, "Fail the task, and say why."),
+    Action.BLOCK_TASK: ("POST", "/v1/tasks/{target}/block", {"reason": "…"}, "Block the task."),
+    Action.RELEASE_TASK: ("POST", "/v1/tasks/{target}/release", {}, "Release the task, so that it is pending again."),
+    Action.CHANGE_DEPENDENCIES: ("PATCH", "/v1/tasks/{target}", {"depends_on": []}, "Let it wait for nothing."),
 }
+
+_WORKING = frozenset(
+    {
+        Action.CLAIM_TASK,
+        Action.START_TASK,
+        Action.COMPLETE_TASK,
+        Action.FAIL_TASK,
+        Action.BLOCK_TASK,
+        Action.RELEASE_TASK,
+    }
+)
+"""What a session does that holds, or wants, a task: the request names it, with its token where it is exclusive."""

@@ -19,18 +19,24 @@ from holdfast.domain.errors import Action, Code
 from holdfast.domain.events import EventType, Rule
 from holdfast.domain.handoff import HandoffStatus
 from holdfast.domain.liveness import Liveness
+from holdfast.domain.machine import MachineStatus, SlotStatus
 from holdfast.domain.policy import OnLapse
+from holdfast.domain.project import ProjectStatus
+from holdfast.domain.recovery import Step
 from holdfast.domain.session import EndReason, FailedBy, Status
+from holdfast.domain.task import TaskStatus
 
 SessionId = Annotated[str, Meta(examples=["sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"])]
 HandoffId = Annotated[str, Meta(examples=["ho_01KF5V3Z5RBCDEFGHJKMNPQRST"])]
 AccountId = Annotated[str, Meta(examples=["default"])]
+MachineId = Annotated[str, Meta(examples=["mach_5f3c0f6f9f1f4a5c8d0e1b2a3c4d5e6f"])]
 KeyId = Annotated[str, Meta(examples=["key_01KF5V3Z5RH1J3K5M7N9P0QRST"])]
 Token = Annotated[int, Meta(description="Send it with every write; it is told this once.", examples=[7])]
 Seconds = Annotated[float, Meta(examples=[60])]
 At = Annotated[datetime, Meta(tz=True)]
 Soon = Annotated[At | None, Meta(examples=["2026-01-17T10:03:00.000Z"])]
 Interval = Annotated[float | None, Meta(examples=[60])]
+TaskId = Annotated[str, Meta(examples=["task_01KF5V3Z5RTASK456789ABCDEF"])]
 Count = Annotated[int, Meta(ge=0)]
 NextCursor = Annotated[str, Meta(description="Where the list goes on; null on the last page.")]
 Total = Annotated[int, Meta(description="All rows of the filter; only with `include_total=true`.")]
@@ -85,8 +91,13 @@ class SessionSummary(msgspec.Struct, kw_only=True):
     wake_at: At | None
     took_over_from: SessionId | None
     taken_over_by: SessionId | None
+    recovered_from: SessionId | None
+    recovered_by: SessionId | None
+    recovery_attempts: Annotated[int, Meta(ge=0, description="How many recoveries led to it, along the whole chain.")]
+    quarantined: Annotated[bool, Meta(description="It broke off again after its last recovery: only by force now.")]
     archived_at: At | None
     checkpoint_count: Count
+    task_count: Annotated[int, Meta(ge=0, description="Unfinished tasks that it holds.")]
     policy: Policy
     mode: str | None
     project_id: str | None
@@ -121,6 +132,8 @@ class ListedSession(SessionSummary, kw_only=True):
 
     error_details: Any = UNSET
     meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")] | UnsetType = UNSET
+    silent_seconds: Annotated[Seconds, Meta(description="Only with `recoverable=true`.")] | UnsetType = UNSET
+    blocked: Annotated["Blocked | None", Meta(description="Only with `recoverable=true`.")] | UnsetType = UNSET
 
 
 class BeatingSession(Session, kw_only=True):
@@ -172,6 +185,7 @@ class Recoverable(msgspec.Struct):
     last_heartbeat_at: At
     checkpoint_count: Count
     can_resume: bool
+    can_recover: bool
 
 
 class HandoffSummary(msgspec.Struct, kw_only=True):
@@ -296,6 +310,17 @@ class StartedSession(BeatingSession, kw_only=True):
     recoverable: list[Recoverable]
 
 
+class RecoveredSession(BeatingSession, kw_only=True):
+    """A session that goes on with the work of another, and the last checkpoint of those before it."""
+
+    outcome: Annotated[str, Meta(extra_json_schema={"const": "recovered"})]
+    fencing_token: Annotated[
+        int | None, Meta(description="Send it with every write; null once it holds nothing any more.", examples=[8])
+    ]
+    last_checkpoint: Checkpoint | None
+    requeued_task_ids: Annotated[list[str], Meta(description="Tasks of the old session that wait to be claimed again.")]
+
+
 class Beat(msgspec.Struct, kw_only=True):
     """A beat was taken."""
 
@@ -318,6 +343,54 @@ class WayOut(msgspec.Struct):
     path: str | UnsetType = UNSET
     body: dict[str, Any] | UnsetType = UNSET
     after_at: At | UnsetType = UNSET
+
+
+class Blocked(msgspec.Struct, kw_only=True):
+    """Why a recovery would be refused."""
+
+    status_code: int
+    code: Code
+    detail: str
+    ways_out: list[WayOut] | UnsetType = UNSET
+
+
+class Recommendation(msgspec.Struct):
+    """The next step, and why. `session_id`: the session that it concerns, where it is another one."""
+
+    step: Step
+    why: str
+    session_id: SessionId | None
+
+
+class FailureAnalysis(msgspec.Struct):
+    """How a session broke off, as far as that is known."""
+
+    silent_seconds: Seconds
+    status_for_seconds: Seconds
+    stuck_tasks: Annotated["list[Task]", Meta(description="Begun by it and not finished, by it or by anybody since.")]
+    recommended: Recommendation
+
+
+class Recovery(msgspec.Struct, kw_only=True):
+    """The last known state of a session, and what to do about it."""
+
+    session: Session
+    recoverable: bool
+    blocked: Blocked | None
+    attempts: Annotated[int, Meta(ge=0, description="How many recoveries led to it.")]
+    attempts_left: Annotated[int, Meta(ge=0, description="How often its work may still be recovered.")]
+    last_checkpoint: Checkpoint | None
+    last_handoff: Any
+    conversation_id: str | None
+    current_task: "Task | None"
+    current_task_id: str | None
+    last_completed_task: "Task | None"
+    branch: str | None
+    commit_sha: str | None
+    machine_id: str | None
+    slot: int | None
+    analysis: FailureAnalysis
+    now_at: At
 
 
 class BeatResult(msgspec.Struct, kw_only=True):
@@ -384,12 +457,12 @@ class Happening(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """One change of a session's state."""
+    """One change of the state of a session, a task, a project or a machine; which one, `data` tells."""
 
     id: Annotated[str, Meta(examples=["evt_01KF5V3Z5RXYZ0123456789ABC"])]
     type: Annotated[EventType, Meta(examples=["session.started"])]
     rule: Annotated[Rule, Meta(examples=["requested"])]
-    session_id: SessionId
+    session_id: Annotated[SessionId | None, Meta(description="Null where it happened to no session.")]
     project_id: str | None
     at: Annotated[At, Meta(description="When it took effect.")]
     recorded_at: At
@@ -436,6 +509,67 @@ class CheckpointList(msgspec.Struct):
     items: list[Checkpoint]
     next_cursor: NextCursor | None
     total: Total | UnsetType = UNSET
+
+
+class Slot(msgspec.Struct, kw_only=True):
+    """A place on a machine in which one session at a time runs."""
+
+    number: Annotated[int, Meta(ge=0, examples=[1])]
+    label: str | None
+    container_id: str | None
+    cpu: Annotated[float | None, Meta(description="Processors; 0.5 is half of one.", examples=[2])]
+    memory_mb: Annotated[int | None, Meta(examples=[4096])]
+    status: Annotated[SlotStatus, Meta(examples=["free"])]
+    session_id: Annotated[str | None, Meta(description="Who is in it.")]
+    since: Annotated[At, Meta(description="Since when it is taken, free or disabled.")]
+
+
+class MachineBeat(msgspec.Struct, kw_only=True):
+    """A machine was heard."""
+
+    id: MachineId
+    status: Annotated[MachineStatus, Meta(examples=["online"])]
+    last_heartbeat_at: At
+    next_heartbeat_at: Soon
+    heartbeat_interval_seconds: Interval
+    lease_expires_at: Soon
+
+
+class Machine(MachineBeat, kw_only=True):
+    """A machine and its slots."""
+
+    hostname: Annotated[str | None, Meta(examples=["build-7"])]
+    boot_id: str | None
+    status_changed_at: At
+    available: Annotated[bool, Meta(description="It is online and has a free slot, or has no slots at all.")]
+    capacity: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")]
+    slot_count: Count
+    slots_free: Count
+    slots: list[Slot]
+    lease_seconds: Seconds
+    registered_at: At
+
+
+class MachineList(msgspec.Struct):
+    """A page of machines, by id."""
+
+    items: list[Machine]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class DeletedMachineRows(msgspec.Struct):
+    """How much was deleted, by kind."""
+
+    machines: Count
+    slots: Count
+
+
+class DeletedMachine(msgspec.Struct):
+    """A machine that is forgotten, and what went with it."""
+
+    id: MachineId
+    deleted: DeletedMachineRows
 
 
 class Key(msgspec.Struct, kw_only=True):
@@ -726,6 +860,119 @@ class RequestCounts(msgspec.Struct):
     items: list[RequestCount]
 
 
+class Project(msgspec.Struct, kw_only=True):
+    """What sessions and tasks belong to."""
+
+    id: Annotated[str, Meta(examples=["holdfast"])]
+    name: Annotated[str, Meta(examples=["Holdfast"])]
+    repository: str | None
+    status: Annotated[ProjectStatus, Meta(description="Only an active one hands out tasks.", examples=["active"])]
+    external_ref: Annotated[str | None, Meta(description="What it is called where it is kept, such as GitHub.")]
+    external_url: str | None
+    meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")]
+    revision: Annotated[int, Meta(description="For `If-Match`.", examples=[1])]
+    created_at: At
+    changed_at: At
+    correlation_id: str
+
+
+class ProjectList(msgspec.Struct):
+    """A page of projects, by id."""
+
+    items: list[Project]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class SessionGroup(msgspec.Struct):
+    """The sessions of one status: all of them counted, and the newest."""
+
+    status: Status
+    count: Count
+    sessions: list[SessionSummary]
+
+
+class ProjectSessions(msgspec.Struct):
+    """A project's sessions by status, those of which there are none included."""
+
+    project_id: str
+    total: Count
+    groups: list[SessionGroup]
+
+
+class SessionCounts(msgspec.Struct):
+    """Sessions, counted."""
+
+    total: Count
+    by_status: dict[str, int]
+
+
+class TaskCounts(msgspec.Struct):
+    """Tasks, counted. `ready`: those that any session can claim."""
+
+    total: Count
+    ready: Count
+    by_status: dict[str, int]
+
+
+class ProjectSummary(msgspec.Struct):
+    """A project, and how its work stands."""
+
+    project: Project
+    sessions: SessionCounts
+    tasks: TaskCounts
+
+
+class Task(msgspec.Struct, kw_only=True):
+    """A piece of work, done by one session at a time."""
+
+    id: TaskId
+    project_id: Annotated[str, Meta(examples=["holdfast"])]
+    name: Annotated[str, Meta(examples=["write the parser"])]
+    description: str | None
+    status: Annotated[TaskStatus, Meta(examples=["pending"])]
+    ready: Annotated[bool, Meta(description="It can be claimed, where it is reserved by its session alone.")]
+    priority: Annotated[int, Meta(description="The higher is claimed first, and the older of equal ones.")]
+    depends_on: list[TaskId]
+    waiting_count: Annotated[int, Meta(ge=0, description="How many of those are not completed.")]
+    session_id: Annotated[SessionId | None, Meta(description="Which works on it, or finished it.")]
+    last_session_id: Annotated[SessionId | None, Meta(description="To which it was given last.")]
+    attempts: Annotated[int, Meta(ge=0, description="How often it was started.")]
+    external_ref: Annotated[str | None, Meta(description="What it is called where it is kept, such as GitHub.")]
+    external_url: str | None
+    status_reason: Annotated[str | None, Meta(description="Why it was blocked or released.")]
+    error_message: Annotated[str | None, Meta(description="Why it failed last.")]
+    result: Any
+    meta: Annotated[dict[str, Any] | None, Meta(description="The caller's own JSON.")]
+    revision: Annotated[int, Meta(description="For `If-Match`.", examples=[1])]
+    created_at: At
+    status_changed_at: At
+    started_at: At | None
+    finished_at: At | None
+    correlation_id: str
+
+
+class TaskList(msgspec.Struct):
+    """A page of tasks, newest first."""
+
+    items: list[Task]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class DeletedTasks(msgspec.Struct):
+    """What a deletion took away, counted."""
+
+    tasks: Count
+
+
+class DeletedTask(msgspec.Struct):
+    """A task that is gone."""
+
+    id: TaskId
+    deleted: DeletedTasks
+
+
 class FieldFault(msgspec.Struct):
     """One field that was not accepted, and why."""
 
@@ -752,17 +999,29 @@ class Problem(msgspec.Struct, kw_only=True):
     end_reason: str | UnsetType = UNSET
     lease_expires_at: At | UnsetType = UNSET
     revision: int | UnsetType = UNSET
+    machine_id: str | UnsetType = UNSET
+    slot: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     usage: int | UnsetType = UNSET
     version: int | UnsetType = UNSET
     size: int | UnsetType = UNSET
     handoff_id: Annotated[str, Meta(description="Where a handoff was kept all the same.")] | UnsetType = UNSET
+    project_id: str | UnsetType = UNSET
+    task_id: str | UnsetType = UNSET
+    task_status: str | UnsetType = UNSET
+    holder_session_id: str | UnsetType = UNSET
 
 
 class Text(NamedTuple):
     """An answer that is no JSON of ours: its media type, and what is in it."""
 
     media_type: str
+    about: str
+
+
+class Nothing(NamedTuple):
+    """An answer without a body, and what it means."""
+
     about: str
 
 
@@ -774,13 +1033,19 @@ class Described(NamedTuple):
     """
 
     name: str
-    answers: Mapping[int, type[msgspec.Struct] | Text]
+    answers: Mapping[int, type[msgspec.Struct] | Text | Nothing]
     refuses: tuple[str, ...] = ()
     example: Body | None = None
 
 
 _TOKEN = (Code.NOT_FOUND, Code.FENCING_TOKEN_STALE)
-_OVER = (Code.SESSION_FAILED, Code.SESSION_ABANDONED, Code.SESSION_ENDED, Code.SESSION_TAKEN_OVER)
+_OVER = (
+    Code.SESSION_FAILED,
+    Code.SESSION_ABANDONED,
+    Code.SESSION_ENDED,
+    Code.SESSION_TAKEN_OVER,
+    Code.SESSION_RECOVERED,
+)
 _ENDING = (*_TOKEN, Code.FENCING_TOKEN_REQUIRED, *_OVER)
 _WRITING = (*_ENDING, Code.LEASE_HELD, Code.LEASE_EXPIRED)
 _STARTING = (
@@ -789,10 +1054,17 @@ _STARTING = (
     Code.SCOPE_LAPSED,
     Code.SCOPE_CROWDED,
     Code.QUOTA_EXCEEDED,
+    Code.SLOT_OCCUPIED,
+    Code.SLOT_DISABLED,
+    Code.NO_FREE_SLOT,
+    Code.MACHINE_IN_MAINTENANCE,
     *_OVER,
 )
 
 _DRAFTING = (Code.PAYLOAD_TOO_LARGE,)
+_TAKING = (*_WRITING, Code.SESSION_PARKED, Code.TOO_MANY_TASKS)
+_ON_TASK = (*_WRITING, Code.TASK_HELD, Code.TASK_LOST, Code.TASK_TRANSITION_NOT_ALLOWED)
+_WORKER: Body = {"session_id": "sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD", "fencing_token": 1}
 
 _FOLLOWING = (Code.CURSOR_INVALID, Code.CURSOR_EXPIRED)
 
@@ -854,6 +1126,18 @@ DESCRIBED: Mapping[str, Described] = {
     "POST /v1/sessions/{id}/takeover": Described(
         "take_over_session", {201: StartedSession}, _STARTING, {"holder_id": "worker-2", "reason": "it fell silent"}
     ),
+    "POST /v1/sessions/{id}/recover": Described(
+        "recover_session",
+        {200: RecoveredSession, 201: RecoveredSession},
+        (
+            *_STARTING,
+            Code.SESSION_QUARANTINED,
+            Code.SESSION_STOP_REQUESTED,
+            Code.TASK_HELD,
+            Code.TASK_TRANSITION_NOT_ALLOWED,
+        ),
+        {"holder_id": "worker-2"},
+    ),
     "POST /v1/sessions/{id}/heartbeat": Described(
         "heartbeat", {200: Beat}, _WRITING, {"fencing_token": 1, "activity": "running the tests", "progress": 12}
     ),
@@ -910,10 +1194,27 @@ DESCRIBED: Mapping[str, Described] = {
         (),
         {"heartbeats": [{"session_id": "sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD", "fencing_token": 1}]},
     ),
+    "POST /v1/machines": Described(
+        "register_machine",
+        {200: Machine, 201: Machine},
+        (),
+        {"machine_id": "build-7", "hostname": "build-7.example.com", "slot_count": 4, "capacity": {"cpu": 16}},
+    ),
+    "GET /v1/machines": Described("list_machines", {200: MachineList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/machines/available": Described("list_available_machines", {200: MachineList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/machines/{id}": Described("read_machine", {200: Machine}, (Code.NOT_FOUND,)),
+    "PATCH /v1/machines/{id}": Described(
+        "patch_machine", {200: Machine}, (Code.NOT_FOUND,), {"status": "maintenance", "reason": "new disks"}
+    ),
+    "DELETE /v1/machines/{id}": Described(
+        "delete_machine", {200: DeletedMachine}, (Code.NOT_FOUND, Code.MACHINE_OCCUPIED)
+    ),
+    "POST /v1/machines/{id}/heartbeat": Described("machine_heartbeat", {200: MachineBeat}, (Code.NOT_FOUND,), {}),
     "GET /v1/fence": Described("check_fence", {200: Fence}, (Code.FENCING_TOKEN_STALE,)),
     "GET /v1/sessions": Described("list_sessions", {200: SessionList}, (Code.CURSOR_INVALID,)),
     "GET /v1/sessions/{id}": Described("read_session", {200: Session}, (Code.NOT_FOUND,)),
     "GET /v1/sessions/{id}/explain": Described("explain_session", {200: Explanation}, (Code.NOT_FOUND,)),
+    "GET /v1/sessions/{id}/recovery": Described("read_recovery", {200: Recovery}, (Code.NOT_FOUND,)),
     "GET /v1/sessions/{id}/checkpoints": Described(
         "list_checkpoints", {200: CheckpointList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
     ),
@@ -966,6 +1267,58 @@ DESCRIBED: Mapping[str, Described] = {
         (*_FOLLOWING, Code.TOO_MANY_STREAMS),
     ),
     "GET /v1/sessions/{id}/events": Described("list_session_events", {200: Events}, (Code.NOT_FOUND, *_FOLLOWING)),
+    "POST /v1/projects": Described(
+        "create_project",
+        {201: Project},
+        (Code.NOT_FOUND, Code.PROJECT_EXISTS),
+        {"id": "holdfast", "name": "Holdfast", "repository": "github.com/example/holdfast"},
+    ),
+    "GET /v1/projects": Described("list_projects", {200: ProjectList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/projects/{id}": Described("read_project", {200: Project}, (Code.NOT_FOUND,)),
+    "PATCH /v1/projects/{id}": Described(
+        "patch_project", {200: Project}, (Code.NOT_FOUND, Code.REVISION_CONFLICT), {"status": "paused"}
+    ),
+    "GET /v1/projects/{id}/sessions": Described("list_project_sessions", {200: ProjectSessions}, (Code.NOT_FOUND,)),
+    "GET /v1/projects/{id}/summary": Described("summarize_project", {200: ProjectSummary}, (Code.NOT_FOUND,)),
+    "POST /v1/tasks": Described(
+        "create_task",
+        {201: Task},
+        (*_TAKING, Code.TASK_CROWDED),
+        {"project_id": "holdfast", "name": "write the parser", "priority": 5},
+    ),
+    "GET /v1/tasks": Described("list_tasks", {200: TaskList}, (Code.CURSOR_INVALID,)),
+    "POST /v1/tasks/claim": Described(
+        "claim_task", {200: Task, 204: Nothing("No task is ready.")}, _TAKING, {**_WORKER, "project_id": "holdfast"}
+    ),
+    "GET /v1/tasks/{id}": Described("read_task", {200: Task}, (Code.NOT_FOUND,)),
+    "PATCH /v1/tasks/{id}": Described(
+        "patch_task",
+        {200: Task},
+        (Code.NOT_FOUND, Code.REVISION_CONFLICT, Code.TASK_TRANSITION_NOT_ALLOWED, Code.TASK_CROWDED),
+        {"priority": 9},
+    ),
+    "DELETE /v1/tasks/{id}": Described(
+        "delete_task", {200: DeletedTask}, (Code.NOT_FOUND, Code.TASK_IN_PROGRESS, Code.TASK_NEEDED)
+    ),
+    "POST /v1/tasks/{id}/start": Described(
+        "start_task",
+        {200: Task},
+        (*_TAKING, Code.TASK_HELD, Code.TASK_WAITING, Code.TASK_TRANSITION_NOT_ALLOWED),
+        _WORKER,
+    ),
+    "POST /v1/tasks/{id}/complete": Described(
+        "complete_task", {200: Task}, _ON_TASK, {**_WORKER, "result": {"pull_request": 12}}
+    ),
+    "POST /v1/tasks/{id}/fail": Described(
+        "fail_task", {200: Task}, _ON_TASK, {**_WORKER, "error_message": "the build broke"}
+    ),
+    "POST /v1/tasks/{id}/block": Described(
+        "block_task", {200: Task}, _ON_TASK, {**_WORKER, "reason": "waits for a review"}
+    ),
+    "POST /v1/tasks/{id}/release": Described("release_task", {200: Task}, _ON_TASK, _WORKER),
+    "GET /v1/sessions/{id}/tasks": Described(
+        "list_session_tasks", {200: TaskList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
+    ),
     "POST /v1/keys": Described(
         "create_key", {201: CreatedKey}, (Code.SECRET_ALREADY_SHOWN,), {"name": "ci", "scopes": ["agent"]}
     ),

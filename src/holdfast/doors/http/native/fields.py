@@ -15,14 +15,17 @@ from holdfast.domain.limits import (
     NOTE_CHARS_MAX,
     SECOND_MS,
     SUMMARY_CHARS_MAX,
+    TITLE_CHARS_MAX,
 )
 from holdfast.domain.times import epoch_ms
-from holdfast.doors.http.bodies import OF_ACCOUNTS, WITHOUT_CONTROLS
+from holdfast.doors.http.bodies import OF_ACCOUNTS, OF_WEB_PAGES, WITHOUT_CONTROLS
 
 # Ids and names stand in tables and logs, where a control character can only do harm.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
 AccountName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=OF_ACCOUNTS)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
+Url = Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX, pattern=OF_WEB_PAGES)]
 Note = Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
 Summary = Annotated[str, msgspec.Meta(min_length=1, max_length=SUMMARY_CHARS_MAX)]

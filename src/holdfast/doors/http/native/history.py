@@ -1,7 +1,11 @@
 """Routes that tell of sessions: lists, one of them, what it left, and why it is in its state."""
 
 from enum import StrEnum
+from typing import Annotated
 
+import msgspec
+
+from holdfast.commands.rows import Value
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import SessionId
@@ -11,7 +15,7 @@ from holdfast.doors.http.call import Answer, Call
 from holdfast.doors.http.native.fields import Id, Name, Time, times_ms
 from holdfast.doors.http.native.paging import ListQuery, list_request, page_body
 from holdfast.doors.http.routing import Route
-from holdfast.engine import queries
+from holdfast.engine import queries, recovery
 
 
 class Fields(StrEnum):
@@ -41,6 +45,9 @@ class SessionsQuery(ListQuery):
     parent_id: Id | None = None
     q: Name | None = None
     fields: Fields | None = None
+    recoverable: Annotated[
+        bool, msgspec.Meta(description="Those that broke off and that nobody has followed, oldest first.")
+    ] = False
 
 
 _TIMES = ("heartbeat_before", "heartbeat_after", "started_before", "started_after")
@@ -48,9 +55,9 @@ _PLAIN = ("venture", "repo", "track", "project_id", "machine_id", "agent", "scop
 
 
 async def list_sessions(call: Call) -> Answer:
-    """Sessions, newest first; `fields=summary` leaves out `meta` and `error_details`."""
+    """Sessions, newest first; `recoverable=true`: those that broke off, oldest first, and what blocks them."""
     query: SessionsQuery = call.query
-    filters = {name: getattr(query, name) for name in _PLAIN}
+    filters: dict[str, Value] = {name: getattr(query, name) for name in _PLAIN}
     filters |= times_ms(**{name: getattr(query, name) for name in _TIMES})
     filters["bound_project_id"] = call.actor.project_id
     filters["status"] = None if query.status is None else query.status.value
@@ -58,10 +65,28 @@ async def list_sessions(call: Call) -> Answer:
     if query.liveness is not None and query.include_total:
         message = "cannot be told together with liveness, which is computed for a page at a time"
         raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("include_total", message),))
+    if query.recoverable:
+        return await _list_recoverable(call, query, filters)
     request = list_request(queries.SESSION_LIST, call.actor.account_id, query, filters, bound_to=bound_to)
     is_summary = query.fields == Fields.SUMMARY
     page = await call.core.read(queries.sessions, request, alive=query.liveness, is_summary=is_summary)
     return Answer(200, page_body(page, request, bound_to=bound_to))
+
+
+async def _list_recoverable(call: Call, query: SessionsQuery, filters: dict[str, Value]) -> Answer:
+    if query.liveness is not None:
+        message = "cannot be told together with recoverable: all of those have lapsed"
+        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("liveness", message),))
+    request = list_request(recovery.RECOVERABLE_LIST, call.actor.account_id, query, filters | recovery.BROKE_OFF)
+    is_summary = query.fields == Fields.SUMMARY
+    page = await call.core.read(recovery.recoverable, call.actor, request, is_summary=is_summary)
+    return Answer(200, page_body(page, request))
+
+
+async def read_recovery(call: Call) -> Answer:
+    """The last known state of a session, and what to do about it."""
+    session_id, attempts_max = SessionId(call.ids[0]), call.core.recovery_attempts_max
+    return Answer(200, await call.core.read(recovery.recovery, call.actor, session_id, attempts_max=attempts_max))
 
 
 async def read_session(call: Call) -> Answer:
@@ -87,5 +112,6 @@ ROUTES = [
     Route("GET", "/v1/sessions", list_sessions, KeyScope.READ, query=SessionsQuery),
     Route("GET", "/v1/sessions/{id}", read_session, KeyScope.READ),
     Route("GET", "/v1/sessions/{id}/explain", explain, KeyScope.READ),
+    Route("GET", "/v1/sessions/{id}/recovery", read_recovery, KeyScope.READ),
     Route("GET", "/v1/sessions/{id}/checkpoints", list_checkpoints, KeyScope.READ, query=ListQuery),
 ]

@@ -95,6 +95,9 @@ class Samples:
         yield _counter("sessions_stalled", "Sessions found silent beyond their lease, or reported so.", stalls)
         reactivated = {(): events[EventType.REACTIVATED.value]}
         yield _counter("sessions_reactivated", "Stalled sessions that came back: false alarms.", reactivated)
+        outcomes = {"recovered": events[EventType.RECOVERED.value], "quarantined": events[EventType.QUARANTINED.value]}
+        recoveries = "Sessions that broke off and were recovered, or were not any more: quarantined."
+        yield _counter("recoveries", recoveries, _by(outcomes), ("outcome",))
         delays = {(): self._core.engine.meters.detection_seconds}
         yield _histogram("detection_delay_seconds", "From a lease's end to the event that tells it.", delays)
         figures = self._core.session_counts.figures()
@@ -124,6 +127,7 @@ class Samples:
         if sweeper is None:
             return
         last = sweeper.last
+        yield _counter("ready_seconds", "For how long this node has served.", {(): sweeper.ready_seconds})
         age = {(): time.monotonic() - last.finished_at}
         yield _gauge("sweep_age_seconds", "Since the sweeper last finished a pass.", age)
         yield _gauge("sweep_duration_seconds", "How long its last pass took.", {(): last.seconds})

@@ -1,9 +1,10 @@
-"""Routes that begin a session: start or resume, take over, report."""
+"""Routes that begin a session: start or resume, take over, recover, report."""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
@@ -117,6 +118,22 @@ class TakeOverSessionBody(AboutBody, kw_only=True):
     policy: Preset | PolicyBody | None = None
 
 
+class RecoverBody(AboutBody):
+    """`POST /v1/sessions/{id}/recover`. What is not given is as it was for the old session."""
+
+    holder_id: Annotated[Id | None, msgspec.Meta(description="Who goes on; the key's id if not given.")] = None
+    agent: Name | None = None
+    policy: Preset | PolicyBody | None = None
+    resume_from_task_id: Annotated[Id | None, msgspec.Meta(description="The task to begin with.")] = None
+    retry_failed_tasks: Annotated[bool, msgspec.Meta(description="Queue failed tasks again, not only open ones.")] = (
+        True
+    )
+    force: Annotated[
+        bool, msgspec.Meta(description="Although it lives, is quarantined or was stopped; an operator's right.")
+    ] = False
+    reason: Annotated[Reason | None, msgspec.Meta(description="Why; required with force.")] = None
+
+
 class ReportBody(PlacedBody, kw_only=True):
     """`POST /v1/sessions/report`."""
 
@@ -171,6 +188,27 @@ async def take_over(call: Call) -> Answer:
                 force=body.force,
                 policy=_policy(body.policy),
                 about=_about(body, ScopeParts()),
+            )
+        )
+    )
+
+
+async def recover(call: Call) -> Answer:
+    """Go on with the work of a session that broke off."""
+    body: RecoverBody = call.body
+    return answered(
+        await call.execute(
+            RecoverSession(
+                session_id=SessionId(call.ids[0]),
+                holder_id=body.holder_id or call.actor.key_id,
+                attempts_max=call.core.recovery_attempts_max,
+                agent=body.agent,
+                force=body.force,
+                reason=body.reason,
+                policy=_policy(body.policy),
+                about=_about(body, ScopeParts()),
+                resume_from_task_id=body.resume_from_task_id,
+                retry_failed_tasks=body.retry_failed_tasks,
             )
         )
     )
@@ -256,4 +294,5 @@ ROUTES = [
     Route("POST", "/v1/sessions", start, KeyScope.AGENT, body=StartBody, is_mutating=True),
     Route("POST", "/v1/sessions/report", report, KeyScope.AGENT, body=ReportBody, is_mutating=True),
     Route("POST", "/v1/sessions/{id}/takeover", take_over, KeyScope.AGENT, body=TakeOverSessionBody, is_mutating=True),
+    Route("POST", "/v1/sessions/{id}/recover", recover, KeyScope.AGENT, body=RecoverBody, is_mutating=True),
 ]
