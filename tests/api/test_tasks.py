@@ -131,6 +131,28 @@ def test_a_revived_session_is_told_how_to_take_up_its_lost_task(account: Account
     assert say(account, "complete", task, session, result={"a": 1}).json["result"] == {"a": 1}
 
 
+def test_who_asks_for_a_task_that_another_has_or_a_project_that_is_not_there_can_go_on(account: Account) -> None:
+    task, session, other = add(account), account.start(scope="one", exclusive=True), account.start(scope="two")
+    claim(account, session)
+    refusals = [
+        say(account, "complete", task, other),
+        say(account, "start", task, other),
+        claim(account, other, project_id="none"),
+        account.call("GET", "/v1/projects/none"),
+        account.call("GET", "/v1/tasks/task_none"),
+        account.call("DELETE", f"/v1/tasks/{task['id']}"),
+    ]
+    codes = ["task_held", "task_held", "not_found", "not_found", "not_found", "task_in_progress"]
+    assert [refusal.code for refusal in refusals] == codes
+    tokens = {each["id"]: each["fencing_token"] for each in (session, other)}
+    for refusal in refusals:
+        for way in refusal.json["ways_out"]:
+            body = way.get("body", {}) if way["method"] != "GET" else None
+            if body and "fencing_token" in body:
+                body = body | {"fencing_token": tokens[body["session_id"]]}
+            assert account.call(way["method"], way["path"], body).status in (200, 201, 204), way
+
+
 VERBS: dict[str, Json] = {
     "start": {},
     "complete": {},

@@ -40,10 +40,22 @@ from holdfast.commands.machines import (
 )
 from holdfast.commands.machines import Said as SaidOfMachine
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
+from holdfast.commands.projects import CreateProject
 from holdfast.commands.recovery import RecoverSession
 from holdfast.commands.rows import TABLES
 from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
+from holdfast.commands.tasks import (
+    BlockTask,
+    ClaimTask,
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    FailTask,
+    PatchTask,
+    ReleaseTask,
+    StartTask,
+)
 from holdfast.commands.transitions import (
     ArchiveSession,
     DeleteSession,
@@ -57,7 +69,7 @@ from holdfast.commands.transitions import (
 )
 from holdfast.commands.view import Reply
 from holdfast.domain.actor import Actor, KeyScope
-from holdfast.domain.ids import AccountId, KeyId, MachineId, SessionId
+from holdfast.domain.ids import AccountId, KeyId, MachineId, SessionId, TaskId
 from holdfast.domain.lifecycle import LIVE, phase, settle
 from holdfast.domain.limits import ABANDON_AFTER_MS, DAY_MS, MINUTE_MS, SECOND_MS
 from holdfast.domain.machine import MachineStatus, Slot
@@ -65,6 +77,7 @@ from holdfast.domain.policy import PolicyRequest
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import TICK_MS
 from holdfast.domain.session import EndReason, Session, SessionProfile
+from holdfast.domain.task import Task, TaskDependency, TaskStatus
 from holdfast.engine.batch import Outcome
 from holdfast.testing.caller import SWEEPER, Caller
 from holdfast.testing.clock import START_AT_MS
@@ -168,6 +181,7 @@ class Machine(RuleBasedStateMachine):
         self.known: list[Known] = []
         self.sent: list[Said] = []
         self.api_keys: list[KeyId] = []
+        self.tasks: list[tuple[str, TaskId]] = []
         self.seeds = count(1)
         self.tokens_before: dict[tuple[AccountId, str], int] = {}
         self.taken_over: dict[SessionId, Session] = {}
@@ -204,6 +218,8 @@ class Machine(RuleBasedStateMachine):
         body = reply.body
         if isinstance(command, CreateKey):
             self.api_keys.append(body["id"])
+        if isinstance(command, CreateTask):
+            self.tasks.append((by.account_id, body["id"]))
         if not isinstance(command, StartSession | TakeOverSession | RecoverSession | ReportSession):
             return
         older = [known for known in self.known if known.id == body["id"]]
@@ -349,6 +365,49 @@ class Machine(RuleBasedStateMachine):
         self.tell(self.drawn(data, index=index, choice="current", key=None, is_foreign=False))
         self.beat(index=index, choice=choice, activity=None, progress=None)
 
+    # Tasks.
+
+    @rule(account_id=account_ids, picks=st.lists(indexes, max_size=2), priority=st.integers(-1, 1), key=keys)
+    def add_a_task(self, *, account_id: str, picks: list[int], priority: int, key: str | None) -> None:
+        by = self.by(account_id, KeyScope.AGENT)
+        depends_on = tuple(self.pick_task(index)[1] for index in picks) if self.tasks else ()
+        self.tell(
+            (CreateProject("p", ()), by, None), (CreateTask("p", None, None, "task", priority, depends_on), by, key)
+        )
+
+    @precondition(lambda self: self.known)
+    @rule(picks=st.lists(st.tuples(indexes, token_choices, keys), min_size=1, max_size=4))
+    def claim(self, *, picks: list[tuple[int, str, str | None]]) -> None:
+        chosen = [(self.pick(index), choice, key) for index, choice, key in picks]
+        self.tell(
+            *[
+                (ClaimTask(known.id, self.token(known, choice), "p"), self.by(known.account_id, KeyScope.AGENT), key)
+                for known, choice, key in chosen
+            ]
+        )
+
+    @precondition(lambda self: self.known and self.tasks)
+    @rule(data=commands, picks=st.lists(st.tuples(indexes, indexes, token_choices), min_size=1, max_size=4))
+    def work(self, *, data: st.DataObject, picks: list[tuple[int, int, str]]) -> None:
+        said: list[Said] = []
+        for task_index, index, choice in picks:
+            account_id, task_id = self.pick_task(task_index)
+            known, scope = self.pick(index), data.draw(key_scopes)
+            session_id = None if data.draw(flags) else self.holder_of(task_id) or known.id
+            token = next((self.token(each, choice) for each in self.known if each.id == session_id), None)
+            name = data.draw(st.sampled_from(sorted(WORK)))
+            said.append((WORK[name](data, task_id, session_id, token), self.by(account_id, scope), None))
+        self.tell(*said)
+
+    def pick_task(self, index: int) -> tuple[str, TaskId]:
+        """One of the tasks told of, and its account; the newest for the lowest index."""
+        return self.tasks[-1 - index % len(self.tasks)]
+
+    def holder_of(self, task_id: TaskId) -> SessionId | None:
+        """The session that has a task."""
+        held = [row.held_by for row in rows_of(self.model.store, Task) if row.id == task_id]
+        return held[0] if held else None
+
     # Keys, accounts and reports: rarely.
 
     @rule(
@@ -443,6 +502,7 @@ class Machine(RuleBasedStateMachine):
         self.the_next_check_is_never_later_than_the_deadline()
         self.work_is_recovered_by_one_session_and_not_too_often()
         self.a_slot_has_a_live_session_that_says_so_and_no_session_has_two()
+        self.tasks_are_where_they_belong()
 
     @property
     def model(self) -> World:
@@ -508,6 +568,22 @@ class Machine(RuleBasedStateMachine):
             assert (row.check_due_ms is None) == (row.due_ms is None)
             assert row.check_due_ms is None or row.due_ms is None or row.check_due_ms <= row.due_ms
 
+    def tasks_are_where_they_belong(self) -> None:
+        """A task is held by a session that counts it and has not lapsed, and in a queue exactly while it is ready."""
+        tasks = {row.id: row for row in rows_of(self.model.store, Task)}
+        waits = rows_of(self.model.store, TaskDependency)
+        for session in rows_of(self.model.store, Session):
+            held = [row for row in tasks.values() if row.held_by == session.id]
+            assert session.task_count == len(held)
+            assert not held or phase(session) in LIVE
+        for row in tasks.values():
+            assert row.waiting_count == sum(wait.task_id == row.id for wait in waits)
+            queue = f"session={row.held_by}" if row.held_by else f"project={row.project_id}"
+            is_ready = row.status == TaskStatus.PENDING and row.waiting_count == 0
+            assert row.ready_in == (queue if is_ready else None)
+            assert row.held_by is None or row.status in (TaskStatus.PENDING, TaskStatus.IN_PROGRESS)
+        assert all(tasks[wait.depends_on_id].status != TaskStatus.COMPLETED for wait in waits)
+
     def teardown(self) -> None:
         """The rows are equal too, and events are numbered without gaps."""
         expected = dump(self.model.store)
@@ -552,6 +628,25 @@ VERBS: Final[dict[str, Verb]] = {
     "take over": lambda data, known, token: TakeOverSession(known.id, "codex", data.draw(holders), data.draw(reasons)),
     "recover": lambda data, known, token: RecoverSession(known.id, data.draw(holders), 2),
     "beat": lambda data, known, token: Heartbeat(known.id, token, data.draw(texts)),
+}
+
+
+Work = Callable[[st.DataObject, TaskId, SessionId | None, int | None], Command]
+
+WORK: Final[dict[str, Work]] = {
+    "start": lambda data, task_id, session_id, token: StartTask(task_id, session_id, token),
+    "complete": lambda data, task_id, session_id, token: CompleteTask(task_id, session_id, token, '{"a":"🦊"}'),
+    "fail": lambda data, task_id, session_id, token: FailTask(task_id, "it broke", session_id, token),
+    "block": lambda data, task_id, session_id, token: BlockTask(task_id, data.draw(texts), session_id, token),
+    "release": lambda data, task_id, session_id, token: ReleaseTask(task_id, data.draw(texts), session_id, token),
+    "delete": lambda data, task_id, session_id, token: DeleteTask(task_id),
+    "reserve": lambda data, task_id, session_id, token: CreateTask("p", session_id, token, "mine", 0, (task_id,)),
+    "change": lambda data, task_id, session_id, token: PatchTask(
+        task_id,
+        data.draw(st.sampled_from((None, None, 1, 2))),
+        (("priority", data.draw(st.integers(-1, 1))),),
+        data.draw(st.sampled_from((None, (), (task_id,)))),
+    ),
 }
 
 

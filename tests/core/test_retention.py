@@ -8,22 +8,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.commands.command import Command
 from holdfast.commands.heartbeats import Heartbeat
 from holdfast.commands.jobs import Claim, ClaimJob
 from holdfast.commands.notes import WriteCheckpoint
+from holdfast.commands.projects import CreateProject
 from holdfast.commands.retention import KINDS, RetireRows
 from holdfast.commands.rows import IdempotencyRecord, Key, session_key
+from holdfast.commands.tasks import CompleteTask, CreateTask, FailTask, ReleaseTask, StartTask
 from holdfast.commands.transitions import ArchiveSession, EndSession, FailSession
 from holdfast.commands.view import Reply
 from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import Event, EventCursor, EventFilter
-from holdfast.domain.ids import SessionId
+from holdfast.domain.ids import SessionId, TaskId
 from holdfast.domain.limits import DAY_MS, HOUR_MS
 from holdfast.domain.liveness import Liveness, liveness
 from holdfast.domain.scope import Scope
 from holdfast.domain.session import ClientSession, EndReason, Session, SessionProfile, Status
+from holdfast.domain.task import Task
 from holdfast.engine.queries import events
 from holdfast.testing.factories import AGENT, actor, start
 from tests.support.states import STATES, reach
@@ -292,3 +296,33 @@ def test_where_no_event_is_left_an_old_cursor_is_refused_all_the_same(database: 
     assert (_read(database, agent, 2), _read(database, agent, None)) == ([], [])
     with pytest.raises(Refusal):
         _read(database, agent, 1)
+
+
+def test_a_finished_task_is_deleted_but_no_failed_one_for_which_others_wait(database: World, agent: Actor) -> None:
+    claim = claimed(database, "task")
+    database.caller.accepted(CreateProject("p", ()), by=agent)
+
+    def add(*depends_on: TaskId) -> TaskId:
+        command = CreateTask("p", None, None, "task", 0, depends_on)
+        return TaskId(database.caller.accepted(command, by=agent).body["id"])
+
+    def finish(task_id: TaskId, command: Command) -> None:
+        database.caller.accepted(StartTask(task_id), by=agent)
+        database.caller.accepted(command, by=agent)
+
+    done, failed, needed = add(), add(), add()
+    waiting, tried_again = add(needed), add()
+    finish(done, CompleteTask(done))
+    for task_id in (failed, needed, tried_again):
+        finish(task_id, FailTask(task_id, "it broke"))
+    database.caller.accepted(ReleaseTask(tried_again, None), by=agent)
+    database.caller.serve(KEEP_MS - 1)
+    ours = {done, failed, needed, waiting, tried_again}
+    assert not [key for key in aged(database, "task", keep_ms=KEEP_MS) if key.values[0] in ours]
+    database.caller.serve(1)
+    found = [key for key in aged(database, "task", keep_ms=KEEP_MS) if key.values[0] in ours]
+    assert {key.values[0] for key in found} == {done, failed, needed}
+    database.caller.accepted(ReleaseTask(failed, None), by=agent)
+    assert retire(database, "task", found, claim) == 1
+    kept = {row.id for row in rows_in_account(database.store, Task, agent.account_id)}
+    assert kept == {failed, needed, waiting, tried_again}

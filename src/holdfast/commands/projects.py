@@ -110,19 +110,22 @@ def find_project(view: View, project_id: str) -> Project:
     require_own(view.actor, project_id)
     project = view.get(Project, view.actor.account_id, project_id)
     if project is None:
-        raise project_not_found()
+        raise project_not_found(view.actor)
     return project
 
 
 def require_own(actor: Actor, project_id: str) -> None:
     """Refuse another project to an actor that is bound to one. Raises: not_found."""
     if actor.project_id not in (None, project_id):
-        raise project_not_found()
+        raise project_not_found(actor)
 
 
-def project_not_found() -> Refusal:
+def project_not_found(actor: Actor) -> Refusal:
     """The answer for a project that there is not, or not for this caller."""
-    return Refusal(Code.NOT_FOUND, what="project", ways_out=(WayOut(Action.CREATE_PROJECT),))
+    ways_out = [WayOut(Action.LIST_PROJECTS)]
+    if actor.project_id is None:
+        ways_out.append(WayOut(Action.CREATE_PROJECT))
+    return Refusal(Code.NOT_FOUND, what="project", ways_out=tuple(ways_out))
 
 
 def ensure_project(view: View, project_id: str | None) -> None:

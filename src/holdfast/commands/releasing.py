@@ -12,7 +12,7 @@ from holdfast.commands.slots import slot_keys
 from holdfast.commands.view import View
 from holdfast.domain.events import Data, EventType, Happening, Rule
 from holdfast.domain.ids import AccountId, SessionId
-from holdfast.domain.lifecycle import Changed
+from holdfast.domain.lifecycle import LIVE, Changed, phase
 from holdfast.domain.limits import TASKS_HELD_MAX
 from holdfast.domain.project import Project
 from holdfast.domain.session import Session, SessionProfile
@@ -28,18 +28,19 @@ LETS_GO: Final = frozenset(
         EventType.ENDED,
     }
 )
-"""What happens to a session that makes it let go; one that comes back afterwards begins with empty hands."""
+"""What happens to a session that makes it let go, also where it comes back in the same breath, with empty hands."""
 
 TASKS_HELD = SetSpec("tasks_held", Task, ("held_by",), order="id", limit=TASKS_HELD_MAX)
 """The unfinished tasks of a session. The session's row is their guard."""
 
 
 def let_go(view: View, before: Session, changed: Changed, profile: SessionProfile) -> None:
-    """Let go of all that a session held before this change, if the change is one that makes it.
+    """Let go of all that a session held before this change, if it lapsed by it or is over.
 
     before, profile: as they stood until now.
     """
-    if LETS_GO.isdisjoint(happening.type for happening in changed.happenings):
+    has_lapsed = not LETS_GO.isdisjoint(happening.type for happening in changed.happenings)
+    if not has_lapsed and phase(changed.session) in LIVE:
         return
     if before.task_count:
         _requeue_tasks(view, before, profile)

@@ -154,6 +154,7 @@ class Action(StrEnum):
     READ_PROJECT = "read_project"
     CHANGE_PROJECT = "change_project"
     CREATE_PROJECT = "create_project"
+    LIST_PROJECTS = "list_projects"
     READ_TASK = "read_task"
     LIST_TASKS = "list_tasks"
     LIST_HELD_TASKS = "list_held_tasks"

@@ -229,7 +229,7 @@ def require_holder(task: Task, *, session_id: SessionId) -> None:
         return
     read = WayOut(Action.READ_TASK, target=task.id)
     if task.held_by is not None:
-        ways_out = (read, WayOut(Action.CLAIM_TASK, session_id))
+        ways_out = (read, WayOut(Action.CLAIM_TASK, session_id, target=task.project_id))
         raise Refusal(Code.TASK_HELD, task_id=task.id, holder_session_id=task.held_by, ways_out=ways_out)
     if task.status == TaskStatus.PENDING and task.last_session_id == session_id:
         again = (WayOut(Action.START_TASK, session_id, target=task.id),) if task.waiting_count == 0 else ()

@@ -28,7 +28,7 @@ def find_project(store: Reader, actor: Actor, project_id: str) -> Project:
     """A project. Raises: not_found."""
     row = store.get(project_key(actor.account_id, project_id))
     if not isinstance(row, Project) or actor.project_id not in (None, project_id):
-        raise project_not_found()
+        raise project_not_found(actor)
     return row
 
 

@@ -47,6 +47,11 @@ def _on_target(verb: str, *options: str) -> Callable[[Way], Hint]:
     return hint
 
 
+def _claim(way: Way) -> Hint:
+    project = fields.text(fields.child(way, "body"), "project_id")
+    return Hint(f"holdfast task claim --project {shlex.quote(project)}" if project else "holdfast task claim")
+
+
 def _say(remark: str) -> Callable[[Way], Hint]:
     return lambda _: Hint("", remark)
 
@@ -94,11 +99,12 @@ HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.FREE_SPACE: _say("Make room on the server's disk."),
     Action.READ_PROJECT: _on_target("project show"),
     Action.CHANGE_PROJECT: _on_target("project change", "--name NAME"),
+    Action.LIST_PROJECTS: lambda _: Hint("holdfast project list"),
     Action.CREATE_PROJECT: lambda _: Hint("holdfast project add NAME"),
     Action.READ_TASK: _on_target("task show"),
     Action.LIST_TASKS: lambda _: Hint("holdfast task list"),
     Action.LIST_HELD_TASKS: lambda way: Hint(f"holdfast task list --session {shlex.quote(_session_id(way) or 'ID')}"),
-    Action.CLAIM_TASK: lambda _: Hint("holdfast task claim"),
+    Action.CLAIM_TASK: _claim,
     Action.START_TASK: _on_target("task start"),
     Action.COMPLETE_TASK: _on_target("task done"),
     Action.FAIL_TASK: _on_target("task fail", '--error "WHY"'),

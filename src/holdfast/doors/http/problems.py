@@ -202,6 +202,8 @@ def way_out(way: WayOut) -> Body:
         fields = {"session_id": way.session_id, "fencing_token": "…", **fields}
     if way.identity is not None:
         fields = {**fields, **way.identity._asdict()}
+    if way.action == Action.CLAIM_TASK:
+        fields = {**fields, "project_id": way.target}
     if way.action == Action.START_TAKING_OVER:
         fields = {"take_over": {"session_id": way.session_id, "reason": "…"}}
     if fields:
@@ -275,6 +277,7 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
     Action.READ_PROJECT: ("GET", "/v1/projects/{target}", {}, "Read the project as it is now."),
     Action.CHANGE_PROJECT: ("PATCH", "/v1/projects/{target}", {"name": "…"}, "Change the project that there is."),
+    Action.LIST_PROJECTS: ("GET", "/v1/projects", {}, "See which projects there are."),
     Action.CREATE_PROJECT: ("POST", "/v1/projects", {"name": "…"}, "Make the project first."),
     Action.READ_TASK: ("GET", "/v1/tasks/{target}", {}, "Read the task as it is now."),
     Action.LIST_TASKS: ("GET", "/v1/tasks", {}, "See which tasks there are."),
