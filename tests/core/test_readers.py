@@ -68,6 +68,6 @@ def test_every_event_of_a_session_bears_its_project_whoever_caused_it(database: 
     assert told[-1] == ("session.started", None)
     assert {project_id for _, project_id in told[:-1]} == {"project-1"}
     assert [name.removeprefix("session.") for name, _ in told[:-1]] == [
-        "started", "stalled", "failed", "ended", "archived", "deleted",
+        "project.created", "started", "stalled", "failed", "ended", "archived", "deleted",
     ]  # fmt: skip
     assert database.store.get(Key(EventReader, (agent.account_id, WEBHOOK))) is None
