@@ -12,7 +12,7 @@ from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import Data, EventType, Happening, Rule
 from holdfast.domain.handoff import Draft, Handoff, HandoffBody, HandoffStatus
-from holdfast.domain.ids import HandoffId
+from holdfast.domain.ids import HandoffId, SessionId
 from holdfast.domain.scope import ScopeParts, canonical
 from holdfast.domain.session import Session, SessionProfile
 
@@ -22,6 +22,9 @@ miss one that a session which goes on is writing this instant, but none of a ses
 
 LAST_OF_REPO = SetSpec("last_of_repo", Handoff, ("account_id", "venture", "repo"), order="id", limit=4)
 """The newest handoffs about a repository, whatever their track."""
+
+LAST_OF_SESSION = SetSpec("last_of_session", Handoff, ("session_id",), order="id", limit=4)
+"""The newest handoffs of a session, whose row guards them."""
 
 SAID_BEFORE = SetSpec("handoff_said_before", Handoff, ("session_id", "digest"), order="id", limit=1)
 """The handoff of a session in which just this was said; its session's row guards it."""
@@ -126,7 +129,15 @@ def leave(
     return handoff
 
 
-OVER: Final = frozenset({Code.SESSION_ENDED, Code.SESSION_TAKEN_OVER, Code.SESSION_ABANDONED, Code.SESSION_FAILED})
+OVER: Final = frozenset(
+    {
+        Code.SESSION_ENDED,
+        Code.SESSION_TAKEN_OVER,
+        Code.SESSION_RECOVERED,
+        Code.SESSION_ABANDONED,
+        Code.SESSION_FAILED,
+    }
+)
 """Refusals that a session gets because somebody else decided that it was over, or it was over before."""
 
 
@@ -176,6 +187,7 @@ CAUSES: Final = {
     EventType.FAILED: "failed",
     EventType.ABANDONED: "was abandoned",
     EventType.TAKEN_OVER: "was taken over",
+    EventType.RECOVERED: "broke off",
     EventType.ENDED: "ended",
 }
 """Happenings after which a session may have broken off, and how that is said."""
@@ -255,6 +267,13 @@ def last_handoff(view: View, *, scope: str, repo: tuple[str, str] | None) -> Bod
             if handoff.status != HandoffStatus.WITHDRAWN and not is_foreign:
                 return _shown(view, handoff)
     return None
+
+
+def last_handoff_of(view: View, session_id: SessionId) -> Body | None:
+    """What a session left last, as `last_handoff` shows it; None: nothing."""
+    left: list[Handoff] = view.members(Members(LAST_OF_SESSION, (session_id,)))
+    newest = next((each for each in left if each.status != HandoffStatus.WITHDRAWN), None)
+    return None if newest is None else _shown(view, newest)
 
 
 def _shown(view: View, handoff: Handoff) -> Body:

@@ -16,6 +16,7 @@ from holdfast.commands.holding import (
     is_seen,
     record,
 )
+from holdfast.commands.leaving import last_handoff_of
 from holdfast.commands.machines import take_slot
 from holdfast.commands.rows import Key, Members, Need, both_keys, scope_key
 from holdfast.commands.slots import machine_key, slots_of
@@ -178,6 +179,7 @@ class RecoverSession(NamedTuple):
         body |= {"outcome": RECOVERED, "fencing_token": session.fencing_token if is_held else None}
         body |= next_beat(session, view)
         pending = [row.id for row in given_tasks(view, self.session_id) if row.status == TaskStatus.PENDING]
+        body |= {"last_handoff": last_handoff_of(view, self.session_id)}
         body |= {"last_checkpoint": _last_checkpoint(view, profile), "requeued_task_ids": pending}
         return Reply(body, created=created)
 

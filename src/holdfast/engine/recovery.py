@@ -2,6 +2,7 @@
 
 from holdfast.commands.bodies import Body, checkpoint_body, refusal_body, session_body, summary_body
 from holdfast.commands.holding import NEWEST_HOLDERS
+from holdfast.commands.leaving import LAST_OF_SESSION
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.rows import Key, Members, scope_key, session_key
 from holdfast.commands.starts import held_elsewhere, in_the_way
@@ -9,6 +10,7 @@ from holdfast.commands.tasks import TASKS_GIVEN, task_body
 from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Refusal
+from holdfast.domain.handoff import Handoff, HandoffStatus
 from holdfast.domain.ids import SessionId
 from holdfast.domain.lifecycle import HOLDING, phase, require_recoverable, settle
 from holdfast.domain.recovery import advise
@@ -16,7 +18,7 @@ from holdfast.domain.scope import Scope, unused
 from holdfast.domain.service_time import Moment
 from holdfast.domain.session import Session, SessionProfile, Status
 from holdfast.domain.task import Task, TaskStatus
-from holdfast.engine.queries import SESSION_LIST, Page, find_session, is_seen, present
+from holdfast.engine.queries import SESSION_LIST, Page, find_session, handoff, is_seen, present
 from holdfast.store.port import Reader
 
 RECOVERABLE_LIST = ListSpec(
@@ -69,7 +71,7 @@ def recovery(store: Reader, actor: Actor, session_id: SessionId, *, attempts_max
         "attempts": profile.recovery_attempts,
         "attempts_left": attempts_max if session.recoveries_left is None else session.recoveries_left,
         "last_checkpoint": None if checkpoint is None else checkpoint_body(checkpoint),
-        "last_handoff": None,
+        "last_handoff": _last_handoff(store, actor, row),
         "conversation_id": None,
         "current_task": None if tasks.current is None else task_body(tasks.current),
         "current_task_id": profile.current_task_id if tasks.current is None else tasks.current.id,
@@ -86,6 +88,13 @@ def recovery(store: Reader, actor: Actor, session_id: SessionId, *, attempts_max
         },
         "now_at_ms": now.wall_ms,
     }
+
+
+def _last_handoff(store: Reader, actor: Actor, session: Session) -> Body | None:
+    """What the session left last, whole."""
+    left = [each for each in store.find(Members(LAST_OF_SESSION, (session.id,))) if isinstance(each, Handoff)]
+    newest = next((each for each in left if each.status != HandoffStatus.WITHDRAWN), None)
+    return None if newest is None else handoff(store, actor, newest.id)
 
 
 class _Tasks:

@@ -317,6 +317,7 @@ class RecoveredSession(BeatingSession, kw_only=True):
     fencing_token: Annotated[
         int | None, Meta(description="Send it with every write; null once it holds nothing any more.", examples=[8])
     ]
+    last_handoff: LastHandoff | None
     last_checkpoint: Checkpoint | None
     requeued_task_ids: Annotated[list[str], Meta(description="Tasks of the old session that wait to be claimed again.")]
 
@@ -380,7 +381,7 @@ class Recovery(msgspec.Struct, kw_only=True):
     attempts: Annotated[int, Meta(ge=0, description="How many recoveries led to it.")]
     attempts_left: Annotated[int, Meta(ge=0, description="How often its work may still be recovered.")]
     last_checkpoint: Checkpoint | None
-    last_handoff: Any
+    last_handoff: Handoff | None
     conversation_id: str | None
     current_task: "Task | None"
     current_task_id: str | None
