@@ -30,6 +30,8 @@ from holdfast.domain.rate_limits import RateLimits
 from holdfast.doors.http.app import HttpApp
 from holdfast.doors.http.description import Description
 from holdfast.doors.http.native import ROUTES
+from holdfast.doors.http.native.webhooks import message_of
+from holdfast.doors.http.outgoing import Sender
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
 from holdfast.doors.http.tls import TlsFiles, TlsUnusable
 from holdfast.engine.batch import Outcome, run_batch
@@ -41,6 +43,7 @@ from holdfast.engine.process import ProcessEngine, Writer, ask, die_with_server,
 from holdfast.engine.sweeper import Sweeper
 from holdfast.engine.thread import ThreadEngine
 from holdfast.engine.upkeep import Upkeep
+from holdfast.engine.webhooks import WebhookDispatcher
 from holdfast.logs import log_to
 from holdfast.store.clock import MachineClock
 from holdfast.store.port import Reader, SchemaMismatch, Store, StoreFull, StoreInUse, StoreUnavailable
@@ -252,6 +255,12 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         shares_limits=sqlite_path(settings.database_url) is None,
     )
     upkeep = Upkeep(core)
+    webhook_seconds, allows_private = settings.webhook_timeout_seconds, settings.webhook_allow_private
+    sender = Sender(timeout_seconds=webhook_seconds, allows_private=allows_private)
+    core.allows_private_webhooks, core.look_up = allows_private, sender.look_up
+    core.webhooks = dispatcher = WebhookDispatcher(
+        base.readers, engine, sender, render=message_of, timeout_ms=webhook_seconds * SECOND_MS
+    )
 
     async def on_start() -> None:
         # First, because it may write the first key, and the store has one writer at a time.
@@ -259,6 +268,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         engine.start()
         sweeper.start()
         job_runner.start()
+        dispatcher.start()
         supervisor.tell(READY)
         upkeep.start()
         core.request_log.start()
@@ -266,6 +276,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     async def on_stop() -> None:
         upkeep.stop()
         # Not on the event loop, which the last pass may be waiting for.
+        await asyncio.to_thread(dispatcher.stop)
         await asyncio.to_thread(job_runner.stop)
         await asyncio.to_thread(sweeper.stop)
         await core.request_log.stop()

@@ -68,6 +68,9 @@ COUNT_MAX = 1_000_000
 RATE_MAX = 1_000_000_000
 """Requests in a minute; more than any server can answer."""
 
+TIMEOUT_SECONDS_MAX = 60
+"""Within which a receiver of webhooks has to answer; whoever needs longer should answer first and work then."""
+
 DAYS_MAX = 36_500
 """A hundred years, as long as anything may be kept by a number of days; 0 keeps it for ever."""
 
@@ -139,6 +142,9 @@ class Settings:
     request_log_retention_days: int
     session_archive_days: int
     session_delete_days: int
+    webhook_timeout_seconds: int
+    webhook_allow_private: bool
+    webhook_delivery_retention_days: int
     otel_endpoint: str | None
 
 
@@ -462,6 +468,10 @@ def _read_days(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=DAYS_MAX)
 
 
+def _read_timeout(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=1, highest=TIMEOUT_SECONDS_MAX)
+
+
 def _read_ttl(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=DAYS_MAX * 86_400)
 
@@ -636,6 +646,16 @@ SETTINGS = (
     Setting("request_log_retention_days", "days until requests are deleted; 0 keeps them", _read_days, default=7),
     Setting("session_archive_days", "days until finished sessions are archived; 0: never", _read_days, default=30),
     Setting("session_delete_days", "days until archived sessions are deleted; 0: never", _read_days, default=30),
+    Setting("webhook_timeout_seconds", "how long a receiver may take to answer", _read_timeout, default=15),
+    Setting(
+        "webhook_allow_private",
+        "let webhooks lead to private addresses, also by http",
+        _read_switch,
+        default=False,
+    ),
+    Setting(
+        "webhook_delivery_retention_days", "days until deliveries are deleted; 0 keeps them", _read_days, default=7
+    ),
     Setting(
         "otel_endpoint",
         "where traces are sent by OTLP; default: OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -76,6 +76,16 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/jobs"): Example(),
     ("GET", "/v1/requests"): Example(query="limit=3"),
     ("GET", "/v1/requests/counts"): Example(),
+    ("POST", "/v1/webhooks"): Example({"url": "https://hooks.example.com/", "event_types": ["session.*"]}),
+    ("GET", "/v1/webhooks"): Example(query="limit=3"),
+    ("GET", "/v1/webhooks/{id}"): Example(),
+    ("PATCH", "/v1/webhooks/{id}"): Example({"description": "for the night"}),
+    ("DELETE", "/v1/webhooks/{id}"): Example(),
+    ("POST", "/v1/webhooks/{id}/rotate"): Example({"overlap_seconds": 60}),
+    ("POST", "/v1/webhooks/{id}/test"): Example(),
+    ("GET", "/v1/webhooks/{id}/deliveries"): Example(query="status=pending"),
+    ("GET", "/v1/webhooks/{id}/deliveries/{delivery_id}"): Example(),
+    ("POST", "/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver"): Example(),
     ("GET", "/metrics"): Example(),
 }
 
@@ -97,9 +107,12 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
     about = _made(account, route, found)
     body = None if found.body is None else _filled(found.body, about)
     query = found.query.replace(ABOUT, about)
-    return account.request(
-        route.method, route.path.replace("{id}", about) + (f"?{query}" if query else ""), body, by=by
-    )
+    if "{delivery_id}" in route.path:
+        tried = account.call("POST", f"/v1/webhooks/{about}/test", by="admin")
+        path = route.path.replace("{delivery_id}", tried.json["id"])
+    else:
+        path = route.path
+    return account.request(route.method, path.replace("{id}", about) + (f"?{query}" if query else ""), body, by=by)
 
 
 def _made(account: Account, route: Route, found: Example) -> str:
@@ -111,6 +124,9 @@ def _made(account: Account, route: Route, found: Example) -> str:
         return account_id
     if "/keys" in route.path:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
+        return str(made.json["id"])
+    if "/webhooks" in route.path:
+        made = account.call("POST", "/v1/webhooks", {"url": "https://hooks.example.com/"}, by="admin")
         return str(made.json["id"])
     number = sum(1 for _ in account.each("/v1/sessions"))
     session = account.start(client_session_id=f"example-{number}", holder_id=f"holder-{number}")

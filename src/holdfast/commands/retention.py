@@ -24,6 +24,7 @@ from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.retention import is_past
 from holdfast.domain.scope import Scope, unused
 from holdfast.domain.session import Session
+from holdfast.domain.webhooks import WebhookDelivery
 
 ROWS_PER_STEP = 500
 """The most plain rows in one transaction, where they are in memory: some milliseconds of the writer."""
@@ -185,6 +186,7 @@ def _past(view: View, search: AgeSearch, keys: Sequence[Key], keep_ms: int) -> I
 FINISHED = AgeSearch(Session, "status_at_ms", absent=("held_scope", "archived_at_ms"))
 ARCHIVED = AgeSearch(Session, "archived_at_ms")
 REQUESTS = AgeSearch(RequestRecord, "at_ms")
+DELIVERIES = AgeSearch(WebhookDelivery, "created_at_ms")
 COUNTS = AgeSearch(RequestCount, "minute_at_ms")
 EXPIRING = AgeSearch(IdempotencyRecord, "expires_at_ms")
 
@@ -197,6 +199,7 @@ KINDS: Final = {
         Kind("event", AgeSearch(Event, "recorded_at_ms"), "event_retention_days", DAY_MS, DAY_MS, delete_events),
         Kind("request_log", REQUESTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("request_count", COUNTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
+        Kind("webhook_delivery", DELIVERIES, "webhook_delivery_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("audit", AgeSearch(AuditRecord, "at_ms"), "audit_retention_days", DAY_MS, DAY_MS, delete_audit),
     )
 }

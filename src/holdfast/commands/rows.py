@@ -16,6 +16,7 @@ from holdfast.domain.requests import RequestCount, RequestRecord
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import ClientSession, Session, SessionProfile
+from holdfast.domain.webhooks import Webhook, WebhookDelivery
 
 Value = str | int | bool | None
 Row = tuple[Value, ...]
@@ -72,6 +73,8 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("request_count", RequestCount, ("account_id", "minute_at_ms", "key_id", "route", "node")),
         Table("service_state", ServiceState, ("id",)),
         Table("event_reader", EventReader, ("account_id", "name")),
+        Table("webhook", Webhook, ("id",)),
+        Table("webhook_delivery", WebhookDelivery, ("webhook_id", "event_id")),
         Table("audit_head", AuditHead, ("account_id",)),
         Table("event", Event, ("account_id", "number")),
     )

@@ -54,3 +54,6 @@ SWEEPER_KEY = KeyId("sweeper")
 
 JOB_RUNNER_KEY = KeyId("job_runner")
 """What stands as the key wherever a recurring job has acted."""
+
+WEBHOOKS_KEY = KeyId("webhooks")
+"""What stands as the key wherever webhooks are dispatched."""

@@ -11,6 +11,8 @@ KeyId = NewType("KeyId", str)
 EventId = NewType("EventId", str)
 CheckpointId = NewType("CheckpointId", str)
 AuditId = NewType("AuditId", str)
+WebhookId = NewType("WebhookId", str)
+AlertRuleId = NewType("AlertRuleId", str)
 
 DEFAULT_ACCOUNT = AccountId("default")
 

@@ -29,6 +29,7 @@ from holdfast.engine.rate_limiter import RateLimiter
 from holdfast.engine.request_log import RequestLog
 from holdfast.engine.session_counts import SessionCounts
 from holdfast.engine.sweeper import Sweeper
+from holdfast.engine.webhooks import WebhookDispatcher
 from holdfast.store.pool import READERS_MAX
 from holdfast.store.port import EventPage, Reader, StoreUnavailable
 
@@ -95,7 +96,9 @@ class Core:
     server sets it.
     idempotency_keep_ms: for how long an answer is given again. keeps: how long each kind of row is kept, by its name.
     Whoever wires a server sets them; None: for ever.
-    sweeper: the one of this node, whoever wires a server sets it; None where none runs here.
+    sweeper, webhooks: those of this node, whoever wires a server sets them; None where none runs here.
+    allows_private_webhooks: whether webhooks may lead into the operator's own networks. look_up: the addresses of a
+    host, by which a webhook's URL is checked when it is made; None: only as far as the URL itself tells.
     """
 
     def __init__(
@@ -131,6 +134,9 @@ class Core:
         self.request_log = RequestLog(store, engine)
         self.session_counts = SessionCounts(store)
         self.sweeper: Sweeper | None = None
+        self.webhooks: WebhookDispatcher | None = None
+        self.allows_private_webhooks = False
+        self.look_up: Callable[[str, int], Awaitable[list[str]]] | None = None
         self.started_at = time.monotonic()
         self.is_leaving: Callable[[], bool] = lambda: False
         self.events = EventHub(self, listen=engine.listen, limits=follower_limits)

@@ -16,6 +16,7 @@ STATUS: dict[Code, int] = {
     Code.QUOTA_EXCEEDED: 403,
     Code.RATE_LIMITED: 429,
     Code.KEY_ENDED: 409,
+    Code.WEBHOOK_DISABLED: 409,
     Code.LEASE_HELD: 409,
     Code.SCOPE_LAPSED: 409,
     Code.SCOPE_CROWDED: 409,
@@ -226,6 +227,7 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.REPEAT_LATER: (None, "", {}, "Repeat the request later; with the same Idempotency-Key nothing is doubled."),
     Action.REPEAT_FROM_START: (None, "", {}, "Read from the beginning, without a cursor."),
     Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
+    Action.ENABLE_WEBHOOK: (None, "", {}, 'Enable the webhook first: PATCH it with `{"enabled": true}`.'),
     Action.READ_ACCOUNTS: ("GET", "/v1/accounts", {}, "See which accounts there are."),
     Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
 }

@@ -13,6 +13,7 @@ from holdfast.doors.http.native import (
     requests,
     starts,
     upkeep,
+    webhooks,
 )
 
 ROUTES = [
@@ -26,6 +27,7 @@ ROUTES = [
     *accounts.ROUTES,
     *audit.ROUTES,
     *upkeep.ROUTES,
+    *webhooks.ROUTES,
     *requests.ROUTES,
     *metrics.ROUTES,
 ]
