@@ -191,12 +191,15 @@ async def _answer(connection: h11.Connection, reader: asyncio.StreamReader) -> t
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(HEAD_BYTES_MAX))
+            data = await reader.read(HEAD_BYTES_MAX)
+            if not data and connection.their_state is h11.SEND_RESPONSE:
+                raise Unsendable("it hung up without an answer")
+            connection.receive_data(data)
         elif isinstance(event, h11.Response):
             headers = dict(event.headers)
             return event.status_code, _retry_after(headers.get(b"retry-after"))
         elif not isinstance(event, h11.InformationalResponse):
-            raise Unsendable("it hung up without an answer")
+            raise Unsendable("its answer is not HTTP")
 
 
 def _retry_after(value: bytes | None) -> int | None:
