@@ -34,6 +34,7 @@ from holdfast.doors.http.native.webhooks import message_of
 from holdfast.doors.http.outgoing import Sender
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
 from holdfast.doors.http.tls import TlsFiles, TlsUnusable
+from holdfast.engine.alerts import AlertWatch
 from holdfast.engine.batch import Outcome, run_batch
 from holdfast.engine.core import Core, has_keys
 from holdfast.engine.driver import Engine, QueueLimits
@@ -240,7 +241,9 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     engine = base.make_engine(on_fatal)
     sweeper = Sweeper(base.readers, engine)
     keeps = {kind.name: _keep_ms(kind, settings) for kind in KINDS.values()}
-    job_runner = JobRunner(base.readers, engine, keeps=keeps, node=f"{socket.gethostname()}:{os.getpid()}")
+    node = f"{socket.gethostname()}:{os.getpid()}"
+    job_runner = JobRunner(base.readers, engine, keeps=keeps, node=node)
+    alert_watch = AlertWatch(base.readers, engine, node=node)
     configured = {} if settings.bootstrap_key is None else {settings.bootstrap_key: KeyScope.ADMIN}
     core = Core(
         base.readers,
@@ -268,6 +271,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         engine.start()
         sweeper.start()
         job_runner.start()
+        alert_watch.start()
         dispatcher.start()
         supervisor.tell(READY)
         upkeep.start()
@@ -276,6 +280,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     async def on_stop() -> None:
         upkeep.stop()
         # Not on the event loop, which the last pass may be waiting for.
+        await asyncio.to_thread(alert_watch.stop)
         await asyncio.to_thread(dispatcher.stop)
         await asyncio.to_thread(job_runner.stop)
         await asyncio.to_thread(sweeper.stop)

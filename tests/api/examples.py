@@ -86,6 +86,12 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/webhooks/{id}/deliveries"): Example(query="status=pending"),
     ("GET", "/v1/webhooks/{id}/deliveries/{delivery_id}"): Example(),
     ("POST", "/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver"): Example(),
+    ("POST", "/v1/alerts"): Example({"type": "no_progress", "after_seconds": 1800}),
+    ("GET", "/v1/alerts"): Example(query="type=parked"),
+    ("GET", "/v1/alerts/{id}"): Example(),
+    ("PATCH", "/v1/alerts/{id}"): Example({"name": "for the night"}),
+    ("DELETE", "/v1/alerts/{id}"): Example(),
+    ("GET", "/v1/alerts/{id}/open"): Example(query="limit=3"),
     ("GET", "/metrics"): Example(),
 }
 
@@ -124,6 +130,9 @@ def _made(account: Account, route: Route, found: Example) -> str:
         return account_id
     if "/keys" in route.path:
         made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
+        return str(made.json["id"])
+    if "/alerts" in route.path:
+        made = account.call("POST", "/v1/alerts", {"type": "parked"}, by="admin")
         return str(made.json["id"])
     if "/webhooks" in route.path:
         made = account.call("POST", "/v1/webhooks", {"url": "https://hooks.example.com/"}, by="admin")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -96,7 +95,7 @@ def scene(server: Server) -> Iterator[Scene]:
     account = server.new_account()
     with sending(server) as node:
         yield Scene(server, account, node)
-    for path in ("/v1/webhooks",):
+    for path in ("/v1/webhooks", "/v1/alerts"):
         for each in list(account.each(path, by="operator")):
             assert account.call("DELETE", f"{path}/{each['id']}", by="operator").status == 200
 

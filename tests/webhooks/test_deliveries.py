@@ -73,7 +73,8 @@ def test_a_message_is_tried_again_later_and_later_until_its_receiver_is_well(sce
         assert len(receiver.received) == attempts, "before its time nothing is sent"
         scene.server.serve(1)
     assert all(
-        4 * base <= 5 * wait <= 6 * base for base, wait in zip((5_000, 20_000, 80_000, 320_000, 1_280_000), waits)
+        4 * base <= 5 * wait <= 6 * base
+        for base, wait in zip((5_000, 20_000, 80_000, 320_000, 1_280_000), waits, strict=True)
     )
     receiver.answer = lambda _: Reply(200)
     scene.node.dispatch()

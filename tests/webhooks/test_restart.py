@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.client.api import Api
+from holdfast.client.api import Api, Json
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.server import HOST, KEY, Server, eventually
 
@@ -30,7 +30,7 @@ def test_a_server_that_ends_while_it_sends_loses_no_message(tmp_path: Path, rece
     with Server(f"sqlite:///{tmp_path}/holdfast.db", directory=tmp_path, environ=ENVIRON) as server:
         server.start()
         api = Api(f"http://{HOST}:{server.port}", KEY, timeout_seconds=30)
-        body = {"url": receiver.url, "event_types": ["session.started"]}
+        body: dict[str, Json] = {"url": receiver.url, "event_types": ["session.started"]}
         assert api.request("POST", "/v1/webhooks", body=body).status == 201
         started = set()
         for number in range(SESSIONS):

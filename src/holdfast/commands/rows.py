@@ -6,6 +6,7 @@ Every store makes its statements from these descriptions, so none of them knows 
 from typing import Final, NamedTuple
 
 from holdfast.domain.account import Account
+from holdfast.domain.alerts import Alert, AlertRule, ProgressMark
 from holdfast.domain.audit import AuditHead, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.events import Event, EventReader
@@ -75,6 +76,9 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("event_reader", EventReader, ("account_id", "name")),
         Table("webhook", Webhook, ("id",)),
         Table("webhook_delivery", WebhookDelivery, ("webhook_id", "event_id")),
+        Table("alert_rule", AlertRule, ("id",)),
+        Table("alert", Alert, ("account_id", "rule_id", "session_id")),
+        Table("progress_mark", ProgressMark, ("session_id",)),
         Table("audit_head", AuditHead, ("account_id",)),
         Table("event", Event, ("account_id", "number")),
     )

@@ -24,6 +24,11 @@ class EventType(StrEnum):
     STOP_REQUESTED = "session.stop_requested"
     ARCHIVED = "session.archived"
     DELETED = "session.deleted"
+    LATE = "session.late"
+    NO_PROGRESS = "session.no_progress"
+    PARKED_LONG = "session.parked_long"
+    DETECTED_LATE = "session.detected_late"
+    ALERT_RESOLVED = "alert.resolved"
 
 
 class Rule(StrEnum):
@@ -38,6 +43,7 @@ class Rule(StrEnum):
     SUPERSEDED = "superseded"
     TAKEN_OVER = "taken_over"
     RETENTION_PASSED = "retention_passed"
+    ALERT_RULE = "alert_rule"
 
 
 Data = dict[str, str | int | bool | None]

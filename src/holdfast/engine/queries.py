@@ -18,6 +18,7 @@ from holdfast.commands.request_log import COUNTS_OF_ACCOUNT, request_body
 from holdfast.commands.retention import KINDS
 from holdfast.commands.rows import Key, Members, SetSpec, Value, profile_key, session_key
 from holdfast.domain.actor import Actor
+from holdfast.domain.alerts import ALERT_EVENTS
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
@@ -201,10 +202,11 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     now = present(store)
     events = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
     told = [event_body(each) for each in events]
+    because = [body for body, event in zip(told, events, strict=True) if event.type not in ALERT_EVENTS]
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
-        "because": told[0] if told else None,
+        "because": because[0] if because else None,
         "pending": [
             {"type": str(each.type), "rule": str(each.rule), "at_ms": each.at_ms, **each.data} for each in pending
         ],

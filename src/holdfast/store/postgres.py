@@ -19,6 +19,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
+from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, SetSpec, Table, Value
 from holdfast.commands.view import Changes, Purge, View
 from holdfast.domain.events import Event, EventFilter
@@ -149,6 +150,11 @@ class PostgresStore:
         start = () if after is None else (after.at_ms, *after.key.values)
         found = self._read(query, (until_ms, *start, limit))
         return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
+
+    def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
+        """Some of the sessions that an alert rule may be about."""
+        query, values = sql.candidates(asked, sql.POSTGRES)
+        return [Candidate(*found) for found in self._read(query, (*values, limit))]
 
     def count_statuses(self) -> dict[str, int]:
         """How many sessions there are of each status."""

@@ -10,6 +10,7 @@ from operator import is_not, itemgetter
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from holdfast.commands.lists import AgeSearch, ListRequest, Operator
+from holdfast.commands.questions import Asked, Question
 from holdfast.commands.rows import TABLES, CountSpec, Key, Row, SetSpec, Table, Value
 from holdfast.domain.events import Event, History
 from holdfast.store.port import EventPage
@@ -178,6 +179,47 @@ def oldest_rows(search: AgeSearch, dialect: Dialect, *, is_first: bool) -> str:
     return (
         f"select {order} from {table.name} where {search.at} <= {place}{absent}{after} order by {order} limit {place}"
     )
+
+
+_OPEN = "exists (select 1 from alert where alert.account_id = session.account_id and alert.rule_id = {0}"
+_OPEN += " and alert.session_id = session.id)"
+
+_MARK = "progress_mark on progress_mark.session_id = session.id"
+_IS_AT = "progress_mark.progress = session.progress and progress_mark.checkpoint_count = session.checkpoint_count"
+
+_QUESTIONS: dict[Question, tuple[str, str]] = {
+    Question.LATE: (
+        "",
+        """session.status in ('active', 'paused') and session.due_ms > {0}
+        and session.due_ms - session.lease_ms + session.heartbeat_interval_ms + session.grace_ms < {0}""",
+    ),
+    Question.PARKED: ("", "session.status = 'parked' and session.status_at_ms <= {0}"),
+    Question.STILL: (f"join {_MARK}", f"session.status = 'active' and progress_mark.since_ms <= {{0}} and {_IS_AT}"),
+    Question.MOVED: (
+        f"left join {_MARK}",
+        f"session.status = 'active' and session.progress is not null and not coalesce({_IS_AT}, false)",
+    ),
+}
+"""For each question, what is joined to the sessions, and the condition."""
+
+
+def candidates(asked: Asked, dialect: Dialect) -> tuple[str, list[Value]]:
+    """The statement for a question, but for its limit, which is bound last, and its values."""
+    joined, condition = _QUESTIONS[asked.question]
+    values: list[Value] = [asked.account_id, *[asked.at_ms] * condition.count("{0}")]
+    if asked.question != Question.MOVED:
+        condition += f" and not {_OPEN}"
+        values.append(asked.rule_id)
+    if asked.project_id is not None:
+        joined += " join session_profile on session_profile.id = session.id"
+        condition += " and session_profile.project_id = {0}"
+        values.append(asked.project_id)
+    if asked.agent is not None:
+        condition += " and session.agent = {0}"
+        values.append(asked.agent)
+    text = f"select session.id, session.progress, session.checkpoint_count from session {joined}"
+    text += f" where session.account_id = {{0}} and {condition} limit {{0}}"
+    return text.format(dialect.placeholder), values
 
 
 DUE_SESSIONS = """

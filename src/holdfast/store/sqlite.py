@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
+from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Table, Value
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter
@@ -137,6 +138,12 @@ class SqliteReaders:
         with self._readers.connection() as connection:
             found = connection.execute(query, (until_ms, *start, limit))
             return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
+
+    def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
+        """Some of the sessions that an alert rule may be about."""
+        query, values = sql.candidates(asked, sql.SQLITE)
+        with self._readers.connection() as connection:
+            return [Candidate(*found) for found in connection.execute(query, (*values, limit))]
 
     def count_statuses(self) -> dict[str, int]:
         """How many sessions there are of each status."""

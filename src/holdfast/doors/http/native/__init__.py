@@ -2,6 +2,7 @@
 
 from holdfast.doors.http.native import (
     accounts,
+    alerts,
     audit,
     events,
     fleet,
@@ -28,6 +29,7 @@ ROUTES = [
     *audit.ROUTES,
     *upkeep.ROUTES,
     *webhooks.ROUTES,
+    *alerts.ROUTES,
     *requests.ROUTES,
     *metrics.ROUTES,
 ]

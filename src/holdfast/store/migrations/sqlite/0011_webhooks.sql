@@ -72,7 +72,8 @@ create table alert (
   seen_at_ms integer not null,
   primary key (account_id, rule_id, session_id)
 ) strict;
-create index alert_by_rule on alert (rule_id, session_id);
+create index alert_by_rule on alert (rule_id);
+create index alert_by_session on alert (session_id);
 
 -- Since when a session has been at the progress that it tells; only of sessions that a rule is about.
 create table progress_mark (
