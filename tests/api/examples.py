@@ -92,6 +92,7 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("PATCH", "/v1/alerts/{id}"): Example({"name": "for the night"}),
     ("DELETE", "/v1/alerts/{id}"): Example(),
     ("GET", "/v1/alerts/{id}/open"): Example(query="limit=3"),
+    ("GET", "/v1/stats"): Example(query="by=agent&from=2026-01-01T00:00:00Z"),
     ("GET", "/metrics"): Example(),
 }
 

@@ -94,7 +94,7 @@ class CreateWebhook(NamedTuple):
             view.put(EventReader(account_id, READER, self.last_number, view.now.wall_ms))
         secret = webhooks.new_secret(self.secret_entropy)
         webhook = Webhook(
-            id=WebhookId(view.mint("wh")),
+            id=WebhookId(view.mint(webhooks.ID_PREFIX)),
             account_id=account_id,
             url=self.url,
             description=self.description,

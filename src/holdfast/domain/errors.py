@@ -110,6 +110,7 @@ class Action(StrEnum):
     REPEAT_FROM_START = "repeat_from_start"
     CREATE_KEY = "create_key"
     ENABLE_WEBHOOK = "enable_webhook"
+    READ_WEBHOOKS = "read_webhooks"
     READ_ACCOUNTS = "read_accounts"
     FREE_SPACE = "free_space"
 

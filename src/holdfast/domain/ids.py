@@ -32,6 +32,14 @@ def ulid(at_ms: int, random: int) -> str:
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(_ULID_BITS - 10, -1, -10)])
 
 
+def ulid_at_ms(text: str) -> int:
+    """The time of a ULID, epoch milliseconds."""
+    value = 0
+    for character in text[:10]:
+        value = value * 32 + _ALPHABET.index(character)
+    return value
+
+
 class Mint:
     """Makes ids that sort in the order in which they were asked for, on one node.
 

@@ -27,6 +27,7 @@ WEBHOOKS_MAX = 50
 URL_CHARS_MAX = 2_000
 EVENT_TYPES_MAX = 50
 
+ID_PREFIX = "wh"
 SECRET_PREFIX = "whsec_"
 SECRET_ENTROPY_BYTES = 32
 
@@ -134,6 +135,11 @@ class Outcome(NamedTuple):
     def is_success(self) -> bool:
         """Whether the receiver took the message."""
         return self.status is not None and 200 <= self.status < 300
+
+
+def is_webhook_id(text: str) -> bool:
+    """Whether an id is one of a webhook."""
+    return text.startswith(f"{ID_PREFIX}_")
 
 
 def new_secret(entropy: bytes) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import Count, Key, Members, Need, Row, Value
+from holdfast.commands.statistics import Figures, StatsAsked
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
@@ -117,6 +118,10 @@ class Reader(Protocol):
 
     def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
         """Some of the sessions that an alert rule may be about."""
+        ...
+
+    def figures(self, asked: StatsAsked) -> Figures:
+        """Figures of sessions and events, added up."""
         ...
 
     def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:

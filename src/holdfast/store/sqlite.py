@@ -17,6 +17,7 @@ import apsw
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Table, Value
+from holdfast.commands.statistics import Figures, StatsAsked
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
@@ -144,6 +145,11 @@ class SqliteReaders:
         query, values = sql.candidates(asked, sql.SQLITE)
         with self._readers.connection() as connection:
             return [Candidate(*found) for found in connection.execute(query, (*values, limit))]
+
+    def figures(self, asked: StatsAsked) -> Figures:
+        """Figures of sessions and events, added up."""
+        with self._readers.connection() as connection:
+            return sql.figures(asked, sql.SQLITE, lambda each: list(connection.execute(each.text, each.values)))
 
     def count_statuses(self) -> dict[str, int]:
         """How many sessions there are of each status."""

@@ -23,6 +23,7 @@ SENTENCES: dict[Rule, Callable[[Document], str]] = {
     Rule.BEAT_AFTER_LAPSE: lambda _: "a beat came after its lease had lapsed, and nobody had taken its place",
     Rule.SUPERSEDED: lambda _: "another session was started in its place",
     Rule.TAKEN_OVER: lambda event: f"it was taken over{_successor(event)}",
+    Rule.ALERT_RULE: lambda event: f"an alert rule says so{_given(event)}",
     Rule.RETENTION_PASSED: lambda _: "it was kept for as long as the settings say",
 }
 """What each rule means. A test holds it complete."""

@@ -10,10 +10,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 import h11
 
@@ -70,21 +70,22 @@ class Sender:
         self._resolve = resolve
         self._trust = trust
         self._resolvers = ThreadPoolExecutor(RESOLVERS_MAX, thread_name_prefix="holdfast-resolver")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="holdfast-webhook-sender", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to work."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="holdfast-webhook-sender", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Break off what is under way; its claims are given back or run out."""
-        if not self._thread.is_alive():
-            return
-        asyncio.run_coroutine_threadsafe(self._break_off(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        if self._loop is not None and self._thread is not None:
+            asyncio.run_coroutine_threadsafe(self._break_off(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
         self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     async def _break_off(self) -> None:
@@ -99,10 +100,8 @@ class Sender:
 
     def submit(self, sending: Sending) -> "Future[Outcome]":
         """Begin to send a message; what it came to."""
-        return self._begin(self.send(sending))
-
-    def _begin(self, work: Coroutine[Any, Any, Outcome]) -> "Future[Outcome]":
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        assert self._loop is not None, "it was started"
+        return asyncio.run_coroutine_threadsafe(self.send(sending), self._loop)
 
     async def send(self, sending: Sending) -> Outcome:
         """What an attempt comes to. Never raises but when it is broken off."""

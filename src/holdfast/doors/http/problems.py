@@ -228,6 +228,7 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.REPEAT_FROM_START: (None, "", {}, "Read from the beginning, without a cursor."),
     Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
     Action.ENABLE_WEBHOOK: (None, "", {}, 'Enable the webhook first: PATCH it with `{"enabled": true}`.'),
+    Action.READ_WEBHOOKS: ("GET", "/v1/webhooks", {}, "Find the webhook, and rotate its secret."),
     Action.READ_ACCOUNTS: ("GET", "/v1/accounts", {}, "See which accounts there are."),
     Action.FREE_SPACE: (None, "", {}, "Free space on the disk of the store, then repeat the request."),
 }

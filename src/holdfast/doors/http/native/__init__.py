@@ -13,6 +13,7 @@ from holdfast.doors.http.native import (
     metrics,
     requests,
     starts,
+    stats,
     upkeep,
     webhooks,
 )
@@ -30,6 +31,7 @@ ROUTES = [
     *upkeep.ROUTES,
     *webhooks.ROUTES,
     *alerts.ROUTES,
+    *stats.ROUTES,
     *requests.ROUTES,
     *metrics.ROUTES,
 ]
