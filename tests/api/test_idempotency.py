@@ -68,6 +68,8 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
     request = keyed(example(account, route))
     account.server.ask(request)
     after = everything(account)
+    if route.body is not None and not route.body.__struct_fields__ and route.query is None:
+        return
     if isinstance(request.body, dict):
         changes: dict[str, Json] = {
             "/v1/keys": {"name": "another"},

@@ -12,7 +12,7 @@ from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
 RELATED_FIELDS: Final = re.compile(
     r"policy\..*|lease_seconds|scope|take_over\.session_id|reason|ended_at|started_at|wake_at|meta|state|error_details"
-    r"|(heartbeat|started)_(before|after)|expires_at|since|until|project_id|number|sha256"
+    r"|url|event_types\[\d+\]|after_seconds|from|(heartbeat|started)_(before|after)|expires_at|since|until|project_id|number|sha256"
 )
 """Fields that rules tie to others, or that have bounds which no schema can state: bytes rather than characters, the
 years in which a time can lie."""

@@ -116,6 +116,22 @@ def test_no_progress_is_told_of_who_beats_and_stands_still(scene: Scene, watch: 
     assert ("session.no_progress", stuck["id"]) not in told(scene)[2:]
 
 
+def test_what_brought_a_session_into_its_state_is_told_however_many_alerts_there_were(
+    scene: Scene, watch: AlertWatch
+) -> None:
+    rule(scene, "parked", after_seconds=1)
+    session = scene.account.start()
+    scene.account.say("park", session)
+    path = f"/v1/alerts/{rule(scene, 'parked', after_seconds=2)['id']}"
+    for number in range(55):
+        scene.account.call("PATCH", path, {"enabled": bool(number % 2)}, by="operator")
+        scene.server.serve(3_000)
+        watch.watch_once()
+    explained = scene.account.get(f"/v1/sessions/{session['id']}/explain")
+    assert explained["because"]["type"] == "session.parked"
+    assert len(explained["history"]) < 50 or {each["type"] for each in explained["history"]} == {"session.parked_long"}
+
+
 def test_a_session_parked_for_long_is_told_of(scene: Scene, watch: AlertWatch) -> None:
     rule(scene, "parked", after_seconds=3_600, agent="claude")
     parked = scene.account.start()

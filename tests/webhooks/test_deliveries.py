@@ -7,6 +7,7 @@ import pytest
 import standardwebhooks
 
 from holdfast.domain.webhooks import GIVE_UP_MS
+from tests.api.driver import Json
 from tests.support.receiver import Received, Receiver, Reply
 from tests.webhooks.conftest import Scene, sending
 
@@ -326,3 +327,48 @@ def _wait_ms(scene: Scene, at: str) -> int:
     from holdfast.domain.times import epoch_ms
 
     return epoch_ms(at) - scene.server.clock.now_ms()
+
+
+def test_a_secret_is_nowhere_but_in_the_first_answer(scene: Scene, receiver: Receiver) -> None:
+    webhook = scene.hook(receiver.url)
+    secret = webhook["secret"].encode()
+    scene.account.start()
+    scene.node.dispatch()
+    paths = (
+        *(f"/v1/webhooks/{webhook['id']}{rest}" for rest in ("", "/deliveries")),
+        *("/v1/webhooks", "/v1/audit", "/v1/events", f"/v1/accounts/{scene.account.id}/export"),
+    )
+    for path in paths:
+        response = scene.account.call("GET", path, by="admin")
+        assert (response.status, secret in response.content) == (200, False), path
+        assert webhook["id"].encode() in response.content or path == "/v1/events"
+
+
+def test_another_account_sees_no_webhook_and_hears_nothing(scene: Scene, receiver: Receiver) -> None:
+    webhook = scene.hook(receiver.url)
+    other = scene.server.new_account()
+    other.start()
+    scene.node.dispatch()
+    assert receiver.received == []
+    for method, rest in (("GET", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries"), ("POST", "/rotate")):
+        body: Json | None = {} if method == "POST" else None
+        foreign = other.call(method, f"/v1/webhooks/{webhook['id']}{rest}", body, by="operator")
+        unknown = other.call(method, f"/v1/webhooks/wh_none{rest}", body, by="operator")
+        assert foreign.told == unknown.told == (404, "not_found"), (method, rest)
+
+
+def test_an_account_has_so_many_webhooks_and_no_more(scene: Scene, receiver: Receiver) -> None:
+    made = [scene.hook(receiver.url) for _ in range(50)]
+    refused = scene.account.call("POST", "/v1/webhooks", {"url": receiver.url}, by="operator")
+    assert (refused.told, refused.json["limit"]) == ((403, "quota_exceeded"), 50)
+    scene.account.call("DELETE", f"/v1/webhooks/{made[0]['id']}", by="operator")
+    scene.hook(receiver.url)
+    scene.account.start()
+    scene.node.dispatch()
+    assert len(receiver.received) == 50
+
+
+def test_what_is_no_type_of_event_is_refused(scene: Scene, receiver: Receiver) -> None:
+    for wrong in ("session.stalld", "session", "*.stalled", "sess*", "", "session.[a-z]*"):
+        made = scene.account.call("POST", "/v1/webhooks", {"url": receiver.url, "event_types": [wrong]}, by="operator")
+        assert (made.told, made.fields) == ((422, "validation_failed"), {"event_types[0]"}), wrong

@@ -22,7 +22,7 @@ from holdfast.domain.alerts import ALERT_EVENTS
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
-from holdfast.domain.events import Event, EventCursor, EventFilter, require_kept
+from holdfast.domain.events import Event, EventCursor, EventFilter, EventType, require_kept
 from holdfast.domain.ids import AccountId, SessionId
 from holdfast.domain.jobs import Job
 from holdfast.domain.lifecycle import LIVE, phase, settle
@@ -65,6 +65,10 @@ HOLDERS_BY_TOKEN = SetSpec(
 
 EVENTS_OF_SESSION = SetSpec("events_of_session", Event, ("session_id",), order="number", limit=50)
 """The latest events of one session: what `explain` tells from."""
+
+
+LAST_OF_TYPE = SetSpec("last_event_of_type", Event, ("session_id", "type"), order="number", limit=1)
+"""The latest event of one type of one session."""
 
 
 class Page(NamedTuple):
@@ -202,11 +206,11 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     now = present(store)
     events = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
     told = [event_body(each) for each in events]
-    because = [body for body, event in zip(told, events, strict=True) if event.type not in ALERT_EVENTS]
+    changes = [event for event in events if event.type not in ALERT_EVENTS] or _last_changes(store, session_id)
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
-        "because": because[0] if because else None,
+        "because": event_body(changes[0]) if changes else None,
         "pending": [
             {"type": str(each.type), "rule": str(each.rule), "at_ms": each.at_ms, **each.data} for each in pending
         ],
@@ -214,6 +218,18 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
         "now_at_ms": now.wall_ms,
         "history": told,
     }
+
+
+def _last_changes(store: Reader, session_id: SessionId) -> list[Event]:
+    """The last event that changed a session, where many alerts have been told of it since."""
+    found = [
+        event
+        for event_type in EventType
+        if event_type not in ALERT_EVENTS
+        for event in store.find(Members(LAST_OF_TYPE, (session_id, event_type.value)))
+        if isinstance(event, Event)
+    ]
+    return sorted(found, key=lambda event: -event.number)
 
 
 def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:

@@ -394,7 +394,10 @@ class WebhookList(msgspec.Struct):
 class Delivery(msgspec.Struct, kw_only=True):
     """A message to a webhook, and what became of it."""
 
-    id: Annotated[str, Meta(description="The event's; receivers get it as `webhook-id`.")]
+    id: Annotated[
+        str,
+        Meta(description="The event's; receivers get it as `webhook-id`.", examples=["evt_01KF5V3Z5RJ2K4M6N8P0Q2R4S6"]),
+    ]
     webhook_id: WebhookId
     event_type: Annotated[str, Meta(examples=["session.stalled"])]
     status: Annotated[DeliveryStatus, Meta(examples=["delivered"])]

@@ -81,6 +81,10 @@ class RotateSecretBody(Record):
     )
 
 
+class SendBody(Record):
+    """`POST …/test` and `…/redeliver`: nothing."""
+
+
 class DeliveriesQuery(ListQuery):
     """`GET /v1/webhooks/{id}/deliveries`."""
 
@@ -214,7 +218,7 @@ ROUTES = [
     Route("PATCH", "/v1/webhooks/{id}", patch, KeyScope.OPERATOR, body=PatchWebhookBody, is_mutating=True),
     Route("DELETE", "/v1/webhooks/{id}", delete, KeyScope.OPERATOR, is_mutating=True),
     Route("POST", "/v1/webhooks/{id}/rotate", rotate, KeyScope.OPERATOR, body=RotateSecretBody, is_mutating=True),
-    Route("POST", "/v1/webhooks/{id}/test", test, KeyScope.OPERATOR, is_mutating=True),
+    Route("POST", "/v1/webhooks/{id}/test", test, KeyScope.OPERATOR, body=SendBody, is_mutating=True),
     Route("GET", "/v1/webhooks/{id}/deliveries", list_deliveries, KeyScope.OPERATOR, query=DeliveriesQuery),
     Route("GET", "/v1/webhooks/{id}/deliveries/{delivery_id}", read_delivery, KeyScope.OPERATOR),
     Route(
@@ -222,6 +226,7 @@ ROUTES = [
         "/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver",
         redeliver,
         KeyScope.OPERATOR,
+        body=SendBody,
         is_mutating=True,
     ),
 ]
