@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from holdfast.client.api import Api
+from holdfast.client.api import Api, Json
 from holdfast.doors.cli.main import main
 from tests.support.receiver import Receiver, Reply
-from tests.support.server import HOST, KEY, Server
+from tests.support.server import HOST, KEY, Server, eventually
 
 
 def test_the_command_line_makes_tries_lists_and_removes(
@@ -67,10 +67,14 @@ def test_the_command_line_makes_tries_lists_and_removes(
         assert cli("alert", "add", "late", "--after", "5m").exit_code == 3
         assert "is removed" in cli("alert", "remove", rule["id"]).stdout
 
+        # A served webhook that asks for lateness is told of it, with nobody to set a rule up.
+        cli("webhook", "add", receiver.url, "--type", "session.late")
+        policy: Json = {"lease_seconds": 600, "heartbeat_interval_seconds": 0.5, "grace_seconds": 0}
         assert cli("stats").stdout == "No sessions started, and nothing happened to any.\n"
         api = Api(f"http://{HOST}:{server.port}", KEY, timeout_seconds=10)
-        made_session = api.request("POST", "/v1/sessions", body={"agent": "claude"}).body
+        made_session = api.request("POST", "/v1/sessions", body={"agent": "claude", "policy": policy}).body
         assert isinstance(made_session, dict)
+        eventually(lambda: "session.late" in receiver.types)
         api.request("POST", f"/v1/sessions/{made_session['id']}/end", body={})
         api.close()
         (line, total) = cli("stats", "--by", "agent", "--since", "1h").stdout.splitlines()[1:]
