@@ -54,10 +54,7 @@ BREAKS = {
     "sessions_have_profiles": "delete from session_profile",
     "checkpoints_have_sessions": "delete from session where checkpoint_count > 0",
     "client_ids_name_sessions": "delete from session where scope = 'repo=text'",
-    "webhooks_have_readers": (
-        "insert into webhook (id, account_id, url, event_types, secret, is_enabled, after_number, failures,"
-        " created_at_ms, created_by) values ('wh_1', 'default', 'https://a.example', '*', 's', true, 0, 0, 0, 'k')"
-    ),
+    "webhooks_have_readers": "delete from event_reader",
     "accounts_exist": "delete from account",
 }
 
