@@ -109,6 +109,7 @@ def test_a_message_is_given_up_after_a_day_and_can_be_sent_again_by_hand(scene: 
     receiver.answer = lambda _: Reply(200)
     path = f"/v1/webhooks/{webhook['id']}/deliveries/{delivery['id']}/redeliver"
     assert scene.account.call("POST", path, by="operator").json["status"] == "pending"
+    scene.server.serve(1_000)
     scene.node.dispatch()
     assert scene.deliveries(webhook)[0]["status"] == "delivered"
     assert receiver.received[-1].id == delivery["id"]

@@ -32,6 +32,7 @@ def test_the_receiver_on_the_page_receives(scene: Scene, tmp_path: Path) -> None
         assert delivery["status"] == "delivered", said.read_text()
         again = f"/v1/webhooks/{webhook['id']}/deliveries/{delivery['id']}/redeliver"
         assert scene.account.call("POST", again, by="operator").status == 200
+        scene.server.serve(1_000)
         scene.node.dispatch()
         assert scene.deliveries(webhook)[0]["attempts"] == 2
     finally:

@@ -53,12 +53,12 @@ DUE_LIST = ListSpec(
     (WebhookDelivery,),
     {
         "webhook_id": (Filter("webhook_delivery", "webhook_id"),),
-        "due_before": (Filter("webhook_delivery", "due_ms", Operator.BEFORE),),
+        "due_from": (Filter("webhook_delivery", "due_ms", Operator.FROM),),
     },
     order="due_ms",
     descending=False,
 )
-"""What of a webhook is due, the longest first. Only ever its first page is read: times are not unique."""
+"""What of a webhook waits, the longest due first. Only ever its first page is read: times are not unique."""
 
 
 class CreateWebhook(NamedTuple):

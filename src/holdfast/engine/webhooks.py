@@ -66,6 +66,9 @@ EVENTS_AT_ONCE = 200
 MESSAGES_AT_ONCE = 256
 """Messages in one transaction: a few milliseconds of the writer, so that beats do not wait behind them."""
 
+LOOK_MS = SECOND_MS
+"""How often a webhook is looked at of which nothing is known to be due: another node, or a hand, may know better."""
+
 UNDER_WAY_MAX = 256
 """Attempts under way on this node; each is a socket and some 100 KB."""
 
@@ -142,6 +145,8 @@ class WebhookDispatcher:
         self._done: deque[tuple[_Claimed, Future[Outcome]]] = deque()
         self._under_way: Counter[WebhookId] = Counter()
         self._turn = 0
+        self._positions: dict[AccountId, int | None] = {}
+        self._look_at_ms: dict[WebhookId, int] = {}
         self._is_used = False
         self.meters = WebhookMeters()
 
@@ -192,21 +197,29 @@ class WebhookDispatcher:
         found = self._store.find(Members(ENABLED_WEBHOOKS, (True,)))
         webhooks = [each for each in found if isinstance(each, Webhook)]
         self._is_used = bool(webhooks or self._under_way.total())
+        self._look_at_ms = {each.id: self._look_at_ms[each.id] for each in webhooks if each.id in self._look_at_ms}
+        by_account = _by_account(webhooks)
+        last_numbers = self._store.last_event_numbers(list(by_account))
         is_more = False
-        for account_id, of_account in _by_account(webhooks).items():
-            is_more |= self._plan(account_id, of_account)
+        for account_id, of_account in by_account.items():
+            last_number = last_numbers.get(account_id, 0)
+            if last_number == self._positions.get(account_id):
+                continue
+            try:
+                is_more |= self._plan(account_id, of_account, last_number)
+            except Refusal as refusal:
+                # What ails one account is not to keep the others waiting.
+                log.warning("webhooks_unplanned account=%s code=%s", account_id, refusal.code)
         is_more |= self._send(webhooks)
         return is_more
 
     # From events to messages.
 
-    def _plan(self, account_id: AccountId, webhooks: Sequence[Webhook]) -> bool:
+    def _plan(self, account_id: AccountId, webhooks: Sequence[Webhook], last_number: int) -> bool:
         """Make messages of an account's next events; whether there are more."""
         reader = self._store.get(reader_key(account_id))
-        if not isinstance(reader, EventReader):
-            return False
-        last_number = self._store.last_event_numbers([account_id]).get(account_id, 0)
-        if last_number <= reader.last_number:
+        if not isinstance(reader, EventReader) or last_number <= reader.last_number:
+            self._positions[account_id] = last_number
             return False
         # What was committed before any of them was made, or while all of them were disabled, concerns none of them.
         start = max(reader.last_number, min(each.after_number for each in webhooks))
@@ -229,7 +242,10 @@ class WebhookDispatcher:
 
     def _move(self, account_id: AccountId, reader: EventReader, number: int, messages: list[Message]) -> None:
         command = PlanDeliveries(account_id, reader.last_number, number, tuple(messages))
-        self._execute(command, weight=max(1, len(messages)))
+        reply = self._execute(command, weight=max(1, len(messages)))
+        self._positions[account_id] = reply["number"]
+        for message in messages:
+            self._look_at_ms.pop(message.webhook_id, None)
 
     # From messages to attempts.
 
@@ -242,8 +258,13 @@ class WebhookDispatcher:
         start = self._turn % max(1, len(webhooks))
         for webhook in (*webhooks[start:], *webhooks[:start]):
             free = min(self._free(webhook), UNDER_WAY_MAX - self._under_way.total())
-            if free > 0 and not is_held(webhook, now=now):
+            is_due = now.service_ms >= self._look_at_ms.get(webhook.id, 0)
+            if free <= 0 or not is_due or is_held(webhook, now=now):
+                continue
+            try:
                 began += self._begin(webhook, now, limit=free)
+            except Refusal as refusal:
+                log.warning("webhook_unsent webhook=%s code=%s", webhook.id, refusal.code)
         self.meters.under_way = self._under_way.total()
         return began > 0
 
@@ -252,9 +273,14 @@ class WebhookDispatcher:
         return limit - self._under_way[webhook.id]
 
     def _begin(self, webhook: Webhook, now: Moment, *, limit: int) -> int:
-        filters = (("due_before", now.service_ms + 1), ("webhook_id", webhook.id))
+        filters = (("due_from", 0), ("webhook_id", webhook.id))
         page = self._store.page(ListRequest(DUE_LIST, webhook.account_id, filters, None, limit))
-        due = {row.event_id: row for (row,) in page.rows if isinstance(row, WebhookDelivery)}
+        waiting = [row for (row,) in page.rows if isinstance(row, WebhookDelivery)]
+        due = {row.event_id: row for row in waiting if (row.due_ms or 0) <= now.service_ms}
+        if len(due) < limit:
+            next_ms = min((row.due_ms or 0 for row in waiting if row.event_id not in due), default=None)
+            look_at_ms = now.service_ms + LOOK_MS
+            self._look_at_ms[webhook.id] = look_at_ms if next_ms is None else min(next_ms, look_at_ms)
         if not due:
             return 0
         keys = tuple(delivery_key(webhook.id, event_id) for event_id in due)
