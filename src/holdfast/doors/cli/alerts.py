@@ -22,9 +22,9 @@ What a rule may be about:
   detection_late  a lapse was found later than that: the server's own failing
 
 \b
-Each is told as an event once for as long as it lasts, and `alert.resolved` when
-it is over. Have them sent: holdfast webhook add … (`holdfast webhook add --type
-session.late …` needs no rule).
+Each is told as an event, once for as long as it lasts, and `alert.resolved`
+when it is over. Have them sent: holdfast webhook add https://…
+A webhook that asks for session.late needs no rule.
 
 \b
 Examples:

@@ -16,7 +16,7 @@ EPILOG = """\b
 Examples:
   holdfast stats                       the last seven days, day by day
   holdfast stats --since 30d --by agent
-  holdfast stats --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z --by project
+  holdfast stats --from 2026-01-01T00:00:00Z --by project
 """
 
 
