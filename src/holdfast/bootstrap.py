@@ -30,9 +30,12 @@ from holdfast.domain.limits import MINUTE_MS, SECOND_MS
 from holdfast.domain.rate_limits import RateLimits
 from holdfast.doors.http.app import HttpApp
 from holdfast.doors.http.description import Description
+from holdfast.doors.http.native.webhooks import message_of
+from holdfast.doors.http.outgoing import Sender
 from holdfast.doors.http.routes import ROUTES
 from holdfast.doors.http.server import AddressUnusable, ApplicationNotStarted, PortTaken, WireServer, build_server
 from holdfast.doors.http.tls import TlsFiles, TlsUnusable
+from holdfast.engine.alerts import AlertWatch
 from holdfast.engine.batch import Outcome, run_batch
 from holdfast.engine.core import Core, has_keys
 from holdfast.engine.driver import Engine, QueueLimits
@@ -42,6 +45,7 @@ from holdfast.engine.process import ProcessEngine, Writer, ask, die_with_server,
 from holdfast.engine.sweeper import Sweeper
 from holdfast.engine.thread import ThreadEngine
 from holdfast.engine.upkeep import Upkeep
+from holdfast.engine.webhooks import WebhookDispatcher
 from holdfast.logs import log_to
 from holdfast.store.clock import MachineClock
 from holdfast.store.port import Reader, SchemaMismatch, Store, StoreFull, StoreInUse, StoreUnavailable
@@ -238,9 +242,11 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     engine = base.make_engine(on_fatal)
     sweeper = Sweeper(base.readers, engine)
     keeps = {kind.name: _keep_ms(kind, settings) for kind in KINDS.values()}
-    job_runner = JobRunner(base.readers, engine, keeps=keeps, node=f"{socket.gethostname()}:{os.getpid()}")
     given = {settings.context_relay_key: KeyScope.AGENT, settings.bootstrap_key: KeyScope.ADMIN}
     configured = {key: scope for key, scope in given.items() if key is not None}
+    node = f"{socket.gethostname()}:{os.getpid()}"
+    job_runner = JobRunner(base.readers, engine, keeps=keeps, node=node)
+    alert_watch = AlertWatch(base.readers, engine, node=node)
     core = Core(
         base.readers,
         engine,
@@ -254,6 +260,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         shares_limits=sqlite_path(settings.database_url) is None,
     )
     upkeep = Upkeep(core)
+    dispatcher = _webhooks(settings, base, core, engine)
 
     async def on_start() -> None:
         # First, because it may write the first key, and the store has one writer at a time.
@@ -261,6 +268,8 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         engine.start()
         sweeper.start()
         job_runner.start()
+        alert_watch.start()
+        dispatcher.start()
         supervisor.tell(READY)
         upkeep.start()
         core.request_log.start()
@@ -268,6 +277,8 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     async def on_stop() -> None:
         upkeep.stop()
         # Not on the event loop, which the last pass may be waiting for.
+        await asyncio.to_thread(alert_watch.stop)
+        await asyncio.to_thread(dispatcher.stop)
         await asyncio.to_thread(job_runner.stop)
         await asyncio.to_thread(sweeper.stop)
         await core.request_log.stop()
@@ -310,6 +321,17 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
     core.sweeper = sweeper
     core.meters.wire_refusals = lambda: server.wire.refused
     return Parts(server, engine)
+
+
+def _webhooks(settings: Settings, base: Base, core: Core, engine: Engine) -> WebhookDispatcher:
+    """What delivers to webhooks, and by which rules the core takes one on."""
+    seconds, allows_private = settings.webhook_timeout_seconds, settings.webhook_allow_private
+    sender = Sender(timeout_seconds=seconds, allows_private=allows_private)
+    core.allows_private_webhooks, core.look_up = allows_private, sender.look_up
+    core.webhooks = dispatcher = WebhookDispatcher(
+        base.readers, engine, sender, render=message_of, timeout_ms=seconds * SECOND_MS
+    )
+    return dispatcher
 
 
 def _day(settings: Settings) -> DaySettings:

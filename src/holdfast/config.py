@@ -70,6 +70,9 @@ COUNT_MAX = 1_000_000
 RATE_MAX = 1_000_000_000
 """Requests in a minute; more than any server can answer."""
 
+TIMEOUT_SECONDS_MAX = 60
+"""Within which a receiver of webhooks has to answer; whoever needs longer should answer first and work then."""
+
 DAYS_MAX = 36_500
 """A hundred years, as long as anything may be kept by a number of days; 0 keeps it for ever."""
 
@@ -148,6 +151,9 @@ class Settings:
     task_retention_days: int
     machine_retention_days: int
     recovery_attempts_max: int
+    webhook_timeout_seconds: int
+    webhook_allow_private: bool
+    webhook_delivery_retention_days: int
     otel_endpoint: str | None
     context_relay_key: str | None = field(repr=False)
     context_session_stale_minutes: int
@@ -502,6 +508,10 @@ def _read_ventures(text: str, _: Context) -> tuple[str, ...]:
     return tuple(_read_list(text))
 
 
+def _read_timeout(text: str, _: Context) -> int:
+    return _read_whole(text, lowest=1, highest=TIMEOUT_SECONDS_MAX)
+
+
 def _read_ttl(text: str, _: Context) -> int:
     return _read_whole(text, lowest=0, highest=DAYS_MAX * 86_400)
 
@@ -685,6 +695,16 @@ SETTINGS = (
         "recoveries of the same work until a person has to look",
         _read_attempts,
         default=RECOVERY_ATTEMPTS_MAX,
+    ),
+    Setting("webhook_timeout_seconds", "how long a receiver may take to answer", _read_timeout, default=15),
+    Setting(
+        "webhook_allow_private",
+        "let webhooks lead to private addresses, also by http",
+        _read_switch,
+        default=False,
+    ),
+    Setting(
+        "webhook_delivery_retention_days", "days until deliveries are deleted; 0 keeps them", _read_days, default=7
     ),
     Setting(
         "otel_endpoint",

@@ -112,6 +112,23 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/jobs"): Example(),
     ("GET", "/v1/requests"): Example(query="limit=3"),
     ("GET", "/v1/requests/counts"): Example(),
+    ("POST", "/v1/webhooks"): Example({"url": "https://hooks.example.com/", "event_types": ["session.*"]}),
+    ("GET", "/v1/webhooks"): Example(query="limit=3"),
+    ("GET", "/v1/webhooks/{id}"): Example(),
+    ("PATCH", "/v1/webhooks/{id}"): Example({"description": "for the night"}),
+    ("DELETE", "/v1/webhooks/{id}"): Example(),
+    ("POST", "/v1/webhooks/{id}/rotate"): Example({"overlap_seconds": 60}),
+    ("POST", "/v1/webhooks/{id}/test"): Example({}),
+    ("GET", "/v1/webhooks/{id}/deliveries"): Example(query="status=pending"),
+    ("GET", "/v1/webhooks/{id}/deliveries/{delivery_id}"): Example(),
+    ("POST", "/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver"): Example({}),
+    ("POST", "/v1/alerts"): Example({"type": "no_progress", "after_seconds": 1800}),
+    ("GET", "/v1/alerts"): Example(query="type=parked"),
+    ("GET", "/v1/alerts/{id}"): Example(),
+    ("PATCH", "/v1/alerts/{id}"): Example({"name": "for the night"}),
+    ("DELETE", "/v1/alerts/{id}"): Example(),
+    ("GET", "/v1/alerts/{id}/open"): Example(query="limit=3"),
+    ("GET", "/v1/stats"): Example(query="by=agent&from=2026-01-01T00:00:00Z"),
     ("GET", "/metrics"): Example(),
     ("PUT", "/v1/docs/{venture}/{name}"): Example({"content": "# Conventions"}),
     ("GET", "/v1/docs/{venture}/{name}"): Example(),
@@ -139,6 +156,9 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
     body = None if found.body is None else _filled(found.body, about)
     query = found.query.replace(ABOUT, about)
     path = route.path.replace("{id}", about).replace("{name}/{version}", about)
+    if "{delivery_id}" in path:
+        tried = account.call("POST", f"/v1/webhooks/{about}/test", by="admin")
+        path = path.replace("{delivery_id}", tried.json["id"])
     return account.request(route.method, path + (f"?{query}" if query else ""), body, by=by)
 
 
@@ -165,6 +185,14 @@ def _made_document(account: Account, route: Route, _: Example) -> str:
 def _made_key(account: Account, _route: Route, _: Example) -> str:
     made = account.call("POST", "/v1/keys", {"name": "to be revoked", "scope": "read"}, by="admin")
     return str(made.json["id"])
+
+
+def _made_alert(account: Account, _route: Route, _: Example) -> str:
+    return str(account.call("POST", "/v1/alerts", {"type": "parked"}, by="admin").json["id"])
+
+
+def _made_webhook(account: Account, _route: Route, _: Example) -> str:
+    return str(account.call("POST", "/v1/webhooks", {"url": "https://hooks.example.com/"}, by="admin").json["id"])
 
 
 def _made_schema(account: Account, route: Route, _: Example) -> str:
@@ -224,6 +252,8 @@ MAKERS: Final = {
     "accounts": _made_account,
     "docs": _made_document,
     "keys": _made_key,
+    "alerts": _made_alert,
+    "webhooks": _made_webhook,
     "handoff-schemas": _made_schema,
     "handoffs": _made_handoff,
     "machines": _made_machine,

@@ -59,6 +59,7 @@ SCOPES = {
         "GET /v1/requests",
         "GET /v1/requests/counts",
         "GET /health/detail",
+        *(named(route) for route in KEYED if route.path.startswith(("/v1/webhooks", "/v1/alerts"))),
     },
 }
 

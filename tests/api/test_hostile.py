@@ -109,7 +109,7 @@ class Maker:
     def body(self, route: Route, good: Json | None) -> bytes | None:
         """A body for a route: mostly a good one with one field that is nearly right, or wrong; else made up."""
         draw = self.random.random()
-        if route.body is None or draw < 0.02:
+        if route.body is None or not route.body.__struct_fields__ or draw < 0.02:
             return None if draw < 0.8 else self.random.choice([b"{}", b"\xff\xfe", b"x" * 200])
         if draw < 0.1:
             return self.spoilt(route.body, good or {})

@@ -10,7 +10,7 @@ from tests.api.scenes import LEASE_MS, REVIVABLE
 
 KEY = "a-key.of_8:or-more"
 
-SHOWING_SECRETS = ("/v1/keys", "/v1/keys/{id}/rotate")
+SHOWING_SECRETS = ("/v1/keys", "/v1/keys/{id}/rotate", "/v1/webhooks", "/v1/webhooks/{id}/rotate")
 """Routes whose answer has what is shown once and never kept."""
 
 
@@ -43,7 +43,8 @@ def test_the_same_again_has_one_effect_and_the_same_answer(route: Route, account
     again = account.server.ask(request)
     if route.path in SHOWING_SECRETS:
         assert again.told == (409, "secret_already_shown")
-        assert first.json["key"].encode() not in again.content
+        shown = first.json.get("key") or first.json["secret"]
+        assert shown.encode() not in again.content
     else:
         assert (again.status, again.content, is_replay(again)) == (first.status, first.content, True)
     assert not is_replay(first)
@@ -67,11 +68,16 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
     request = keyed(example(account, route))
     account.server.ask(request)
     after = everything(account)
+    if route.body is not None and not route.body.__struct_fields__ and route.query is None:
+        return
     if isinstance(request.body, dict):
         changes: dict[str, Json] = {
             "/v1/keys": {"name": "another"},
             "/v1/keys/{id}/rotate": {"overlap_seconds": 61},
             "/v1/accounts": {"name": "another"},
+            "/v1/webhooks": {"description": "another"},
+            "/v1/webhooks/{id}": {"description": "another"},
+            "/v1/webhooks/{id}/rotate": {"overlap_seconds": 61},
             "/v1/heartbeats": {"heartbeats": [{"session_id": "another"}]},
             "/v1/cleanup": {"older_than_days": 8},
             "/v1/handoffs/{id}/status": {"status": "done"},

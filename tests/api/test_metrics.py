@@ -1,5 +1,6 @@
 """`GET /metrics`: what it counts, who may ask, and that its page lists exactly what it has."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,14 +10,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from holdfast.domain.events import EventType
 from holdfast.domain.liveness import liveness
 from holdfast.domain.session import Session, Status
+from holdfast.doors.http.native.webhooks import message_of
+from holdfast.doors.http.outgoing import Sender
 from holdfast.engine import session_counts
 from holdfast.engine.queries import present
 from holdfast.engine.session_counts import count_sessions
 from holdfast.engine.sweeper import Sweeper
+from holdfast.engine.webhooks import WebhookDispatcher
 from holdfast.store.port import StoreUnavailable
 from holdfast.testing.clock import FakeClock
 from tests.api.driver import CONFIGURED_KEY, Account, Request, Server, open_store, serving
 from tests.support.stores import rows_of
+
+yaml = pytest.importorskip("yaml")
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 
@@ -198,16 +204,75 @@ def test_who_may_ask(account: Account, database_url: str) -> None:
     store.close()
 
 
+def dispatcher(server: Server) -> WebhookDispatcher:
+    """One that has not begun to work."""
+    sender = Sender(timeout_seconds=1, allows_private=False)
+    return WebhookDispatcher(server.store, server.engine, sender, render=message_of, timeout_ms=1_000)
+
+
+def exported(server: Server) -> set[str]:
+    """The names of all samples that a server has."""
+    server.core.sweeper = Sweeper(server.store, server.engine)
+    server.core.webhooks = dispatcher(server)
+    try:
+        response = server.ask(Request("GET", "/metrics", key=CONFIGURED_KEY))
+    finally:
+        server.core.sweeper = server.core.webhooks = None
+    families = list(text_string_to_metric_families(response.content.decode()))
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
+    return {family.name + suffix for family in families for suffix in suffixes.get(family.type, ("",))}
+
+
+@pytest.mark.parametrize("name", ["prometheus-rules.yaml", "grafana-dashboard.json"])
+def test_what_is_shipped_for_watching_names_only_metrics_that_there_are(name: str, server: Server) -> None:
+    text = (PAGE.parent.parent / "deploy" / name).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:holdfast|process)_[a-z_]+", text))
+    assert len(named) > 8
+    assert named - exported(server) - {"holdfast_node", "holdfast_job"} == set()
+
+
+def test_the_rules_for_prometheus_are_well_formed() -> None:
+    document = yaml.safe_load((PAGE.parent.parent / "deploy" / "prometheus-rules.yaml").read_text(encoding="utf-8"))
+    rules = [rule for group in document["groups"] for rule in group["rules"]]
+    for rule in rules:
+        assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}, rule
+        assert rule["annotations"].keys() == {"summary", "description"}, rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        for opening, closing in ("()", "[]", "{}"):
+            assert rule["expr"].count(opening) == rule["expr"].count(closing), rule["alert"]
+        assert re.search(r"[<>=]=? ?[\d.]+|absent|unless", rule["expr"]), rule["alert"]
+        assert re.fullmatch(r"\d+[smh]", rule.get("for", "0s")), rule["alert"]
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+
+
+def test_the_dashboard_is_one() -> None:
+    board = json.loads((PAGE.parent.parent / "deploy" / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    panels = [panel for panel in board["panels"] if panel["type"] != "row"]
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    for panel in panels:
+        assert all(target["expr"] for target in panel["targets"]), panel["title"]
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+    squares = [
+        (place["x"] + x, place["y"] + y)
+        for place in (panel["gridPos"] for panel in board["panels"])
+        for x in range(place["w"])
+        for y in range(place["h"])
+    ]
+    assert len(set(squares)) == len(squares), "panels lie over each other"
+
+
 def test_the_page_lists_every_metric_and_no_other(account: Account) -> None:
     server = account.server
     server.core.sweeper = Sweeper(server.store, server.engine)
+    server.core.webhooks = dispatcher(server)
     server.core.meters.wire_refusals = lambda: {"malformed": 1}
     try:
         account.call("GET", "/v1/nothing/here")
         account.say("heartbeat", account.start(), fencing_token=999)
         response = server.ask(Request("GET", "/metrics", key=CONFIGURED_KEY))
     finally:
-        server.core.sweeper = None
+        server.core.sweeper = server.core.webhooks = None
     families = [
         family for family in text_string_to_metric_families(response.content.decode()) if family.name[:8] == "holdfast"
     ]

@@ -7,19 +7,33 @@ from pathlib import Path
 import pytest
 
 from holdfast.commands.accounts import OpenAccount
+from holdfast.commands.alerts import (
+    ENABLED_RULES,
+    SCHEDULE,
+    CreateAlertRule,
+    JudgeSessions,
+    Mark,
+    MarkProgress,
+)
 from holdfast.commands.documents import PutDocument
 from holdfast.commands.handoffs import CreateHandoff, RegisterSchema
+from holdfast.commands.jobs import Claim, ClaimJob
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.machines import GivenSlot, RegisterMachine, Said
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.projects import CreateProject
+from holdfast.commands.questions import Asked, Question
+from holdfast.commands.rows import Members
 from holdfast.commands.starts import About
 from holdfast.commands.tasks import ClaimTask, CreateTask
+from holdfast.commands.webhooks import CreateWebhook, TryWebhook
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.alerts import AlertRule, AlertType
 from holdfast.domain.handoff import Topic, drafted
-from holdfast.domain.ids import AccountId, MachineId, TaskId
+from holdfast.domain.ids import AccountId, MachineId, SessionId, TaskId, WebhookId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
+from holdfast.domain.webhooks import SECRET_ENTROPY_BYTES
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
 from holdfast.store.sqlite import SqliteStore
@@ -80,7 +94,25 @@ def fill(store: Store, clock: FakeClock) -> Caller:
     said = Said(fields=(("hostname", "host"), ("capacity_json", '{"cpu": 4}')), slots=slots)
     caller.accepted(RegisterMachine(MachineId(about.machine_id), said), by=actor())
     caller.accepted(start("repo=text", client_session_id="client-1", about=about), key="start-once", by=actor())
+    _be_told(caller)
     return caller
+
+
+def _be_told(caller: Caller) -> None:
+    """Have a webhook with a message to send, and an alert that is open."""
+    secret = bytes(SECRET_ENTROPY_BYTES)
+    hook = CreateWebhook("https://hooks.example.com/", None, ("*",), None, None, secret, 0, allows_private=False)
+    webhook_id = WebhookId(caller.accepted(hook, by=ADMIN).body["id"])
+    caller.accepted(TryWebhook(webhook_id), by=ADMIN)
+    caller.accepted(CreateAlertRule(AlertType.PARKED, "parked", 1_000, None, None), by=ADMIN)
+    claim = Claim(SCHEDULE.name, caller.accepted(ClaimJob(SCHEDULE, "node"), by=ADMIN).body["claim_id"])
+    caller.serve(2_000)
+    (rule,) = caller.store.find(Members(ENABLED_RULES, (True,)))
+    assert isinstance(rule, AlertRule)
+    asked = Asked(Question.PARKED, rule.account_id, caller.present().wall_ms - 1_000, rule.id, None, None)
+    parked = SessionId(caller.store.candidates(asked, limit=1)[0].session_id)
+    assert caller.accepted(JudgeSessions(rule, (parked,), claim), by=ADMIN).body["count"] == 1
+    caller.accepted(MarkProgress(rule.account_id, (Mark(parked, 7, 1),), claim), by=ADMIN)
 
 
 def filled(url: str) -> Dump:

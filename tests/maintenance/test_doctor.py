@@ -66,6 +66,7 @@ BREAKS = {
     "sessions_have_one_slot": "update slot set session_id = (select max(session_id) from slot)",
     "slots_have_machines": "delete from machine",
     "recoveries_are_linked": "update session_profile set recovered_from = null where recovered_from is not null",
+    "webhooks_have_readers": "delete from event_reader",
     "accounts_exist": "delete from account",
 }
 

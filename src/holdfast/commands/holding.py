@@ -17,6 +17,7 @@ from holdfast.commands.rows import (
 from holdfast.commands.slots import follow
 from holdfast.commands.view import View
 from holdfast.domain.actor import Actor
+from holdfast.domain.alerts import Alert, ProgressMark
 from holdfast.domain.audit import AuditAction, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
@@ -145,6 +146,8 @@ def remove_session(view: View, settled: Changed, *, rule: Rule) -> int:
             view.delete(client_session_key(session.account_id, client_session_id))
     if session.checkpoint_count:
         view.purge(Checkpoint, column="session_id", value=session.id)
+    view.purge(Alert, column="session_id", value=session.id)
+    view.purge(ProgressMark, column="session_id", value=session.id)
     view.delete(profile_key(session.id))
     view.delete(session_key(session.id))
     gone = Happening(EventType.DELETED, rule, view.now.wall_ms, {"scope": session.scope})

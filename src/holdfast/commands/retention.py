@@ -31,6 +31,7 @@ from holdfast.domain.retention import is_past
 from holdfast.domain.scope import Scope, unused
 from holdfast.domain.session import Session
 from holdfast.domain.task import Task
+from holdfast.domain.webhooks import WebhookDelivery
 
 ROWS_PER_STEP = 500
 """The most plain rows in one transaction, where they are in memory: some milliseconds of the writer."""
@@ -241,6 +242,7 @@ TASKS = AgeSearch(Task, "finished_at_ms")
 REQUESTS = AgeSearch(RequestRecord, "at_ms")
 OPEN_HANDOFFS = AgeSearch(Handoff, "open_at_ms")
 CLOSED_HANDOFFS = AgeSearch(Handoff, "closed_at_ms")
+DELIVERIES = AgeSearch(WebhookDelivery, "created_at_ms")
 COUNTS = AgeSearch(RequestCount, "minute_at_ms")
 SILENT = AgeSearch(Machine, "offline_at_ms")
 EXPIRING = AgeSearch(IdempotencyRecord, "expires_at_ms")
@@ -260,6 +262,7 @@ KINDS: Final = {
         Kind("request_log", REQUESTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("request_count", COUNTS, "request_log_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("machine", SILENT, "machine_retention_days", DAY_MS, DAY_MS, delete_machines, MACHINES_PER_STEP),
+        Kind("webhook_delivery", DELIVERIES, "webhook_delivery_retention_days", DAY_MS, HOUR_MS, delete_rows),
         Kind("audit", AgeSearch(AuditRecord, "at_ms"), "audit_retention_days", DAY_MS, DAY_MS, delete_audit),
     )
 }

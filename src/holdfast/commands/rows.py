@@ -6,6 +6,7 @@ Every store makes its statements from these descriptions, so none of them knows 
 from typing import Final, NamedTuple
 
 from holdfast.domain.account import Account
+from holdfast.domain.alerts import Alert, AlertRule, ProgressMark
 from holdfast.domain.audit import AuditHead, AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.document import Document, DocumentContent
@@ -21,6 +22,7 @@ from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import ClientSession, Session, SessionProfile
 from holdfast.domain.task import Task, TaskDependency
+from holdfast.domain.webhooks import Webhook, WebhookDelivery
 
 Value = str | int | bool | None
 Row = tuple[Value, ...]
@@ -87,6 +89,11 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("request_count", RequestCount, ("account_id", "minute_at_ms", "key_id", "route", "node")),
         Table("service_state", ServiceState, ("id",)),
         Table("event_reader", EventReader, ("account_id", "name")),
+        Table("webhook", Webhook, ("id",)),
+        Table("webhook_delivery", WebhookDelivery, ("webhook_id", "event_id")),
+        Table("alert_rule", AlertRule, ("id",)),
+        Table("alert", Alert, ("account_id", "rule_id", "session_id")),
+        Table("progress_mark", ProgressMark, ("session_id",)),
         Table("audit_head", AuditHead, ("account_id",)),
         Table("event", Event, ("account_id", "number")),
     )

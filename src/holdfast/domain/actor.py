@@ -54,3 +54,9 @@ SWEEPER_KEY = KeyId("sweeper")
 
 JOB_RUNNER_KEY = KeyId("job_runner")
 """What stands as the key wherever a recurring job has acted."""
+
+ALERTS_KEY = KeyId("alerts")
+"""What stands as the key wherever an alert rule has spoken."""
+
+WEBHOOKS_KEY = KeyId("webhooks")
+"""What stands as the key wherever webhooks are dispatched."""

@@ -20,6 +20,7 @@ class Code(StrEnum):
     QUOTA_EXCEEDED = "quota_exceeded"
     RATE_LIMITED = "rate_limited"
     KEY_ENDED = "key_ended"
+    WEBHOOK_DISABLED = "webhook_disabled"
     LEASE_HELD = "lease_held"
     SCOPE_LAPSED = "scope_lapsed"
     SCOPE_CROWDED = "scope_crowded"
@@ -80,6 +81,7 @@ SENTENCES: dict[Code, str] = {
     Code.QUOTA_EXCEEDED: "The account has {usage} {what}, and its limit is {limit}; nothing was written.",
     Code.RATE_LIMITED: "This key made more than its {limit} {what} a minute; nothing was done.",
     Code.KEY_ENDED: "Key {key_id} was revoked or has expired, and gets no new secret.",
+    Code.WEBHOOK_DISABLED: "Nothing is sent to webhook {webhook_id}: {reason}.",
     Code.LEASE_HELD: "The scope {scope} is held by {holder}.",
     Code.SCOPE_LAPSED: "Session {session_id} of {agent} held the scope {scope} and fell silent; it was not given up.",
     Code.SCOPE_CROWDED: "More than {limit} sessions share the scope {scope}; it cannot be held exclusively.",
@@ -153,6 +155,8 @@ class Action(StrEnum):
     REPEAT_LATER = "repeat_later"
     REPEAT_FROM_START = "repeat_from_start"
     CREATE_KEY = "create_key"
+    ENABLE_WEBHOOK = "enable_webhook"
+    READ_WEBHOOKS = "read_webhooks"
     READ_ACCOUNTS = "read_accounts"
     REGISTER_MACHINE = "register_machine"
     READ_MACHINE = "read_machine"

@@ -48,6 +48,11 @@ class EventType(StrEnum):
     TASK_RELEASED = "task.released"
     TASK_REQUEUED = "task.requeued"
     TASK_DELETED = "task.deleted"
+    LATE = "session.late"
+    NO_PROGRESS = "session.no_progress"
+    PARKED_LONG = "session.parked_long"
+    DETECTED_LATE = "session.detected_late"
+    ALERT_RESOLVED = "alert.resolved"
 
 
 class Rule(StrEnum):
@@ -66,6 +71,7 @@ class Rule(StrEnum):
     RETENTION_PASSED = "retention_passed"
     SESSION_LET_GO = "session_let_go"
     NAMED_BY_SESSION = "named_by_session"
+    ALERT_RULE = "alert_rule"
 
 
 Data = dict[str, str | int | bool | None]

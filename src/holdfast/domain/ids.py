@@ -14,6 +14,8 @@ HandoffId = NewType("HandoffId", str)
 AuditId = NewType("AuditId", str)
 MachineId = NewType("MachineId", str)
 TaskId = NewType("TaskId", str)
+WebhookId = NewType("WebhookId", str)
+AlertRuleId = NewType("AlertRuleId", str)
 
 DEFAULT_ACCOUNT = AccountId("default")
 
@@ -31,6 +33,14 @@ def ulid(at_ms: int, random: int) -> str:
     """The 26 characters for a time (epoch milliseconds) and the low 80 bits of a random integer."""
     value = (at_ms << _RANDOM_BITS) | (random & _RANDOM_MASK)
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(_ULID_BITS - 10, -1, -10)])
+
+
+def ulid_at_ms(text: str) -> int:
+    """The time of a ULID, epoch milliseconds."""
+    value = 0
+    for character in text[:10]:
+        value = value * 32 + ULID_ALPHABET.index(character)
+    return value
 
 
 class Mint:

@@ -39,6 +39,7 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
     "api_key": frozenset({"secret_sha256", "previous_secret_sha256"}),
     "session": frozenset({"fencing_token"}),
     "idempotency": frozenset({"request_sha256", "reply_json"}),
+    "webhook": frozenset({"secret", "previous_secret"}),
 }
 """Columns that no export holds, by table: what would let its reader act as somebody else. Replies that are kept for
 repeated requests are among them, since a start's has its token."""

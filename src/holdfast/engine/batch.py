@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast.commands.accounts import EraseRows
+from holdfast.commands.bodies import Body
 from holdfast.commands.cleanup import CleanUp
 from holdfast.commands.command import Envelope
 from holdfast.commands.retention import RetireRows
@@ -21,6 +22,7 @@ from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import Mint
 from holdfast.domain.retention import is_past
 from holdfast.domain.service_time import Moment, is_tick_due, moment, tick
+from holdfast.domain.webhooks import is_webhook_id
 from holdfast.engine.meters import BatchMeter
 from holdfast.store.port import CommitUnknown, Conflict, Store, StoreFull, StoreUnavailable, Transaction
 
@@ -229,12 +231,17 @@ def _decide(envelope: Envelope, view: View) -> Reply:
             request_sha256=envelope.idempotency.request_sha256,
             created=reply.created,
             is_secret=reply.is_secret,
-            reply_json="{}" if reply.is_secret else json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")),
+            reply_json=json.dumps(_kept(reply), ensure_ascii=False, separators=(",", ":")),
             created_at_ms=view.now.wall_ms,
             expires_at_ms=None if keep_ms is None else view.now.wall_ms + keep_ms,
         )
     )
     return reply
+
+
+def _kept(reply: Reply) -> Body:
+    """What is kept of a reply: of one that shows a secret, what it is the secret of."""
+    return {"id": reply.body["id"]} if reply.is_secret else reply.body
 
 
 def _is_expired(record: IdempotencyRecord, *, now: Moment) -> bool:
@@ -246,7 +253,9 @@ def _replayed(record: IdempotencyRecord, *, request_sha256: str) -> Reply:
     if record.request_sha256 != request_sha256:
         raise Refusal(Code.IDEMPOTENCY_KEY_REUSED, ways_out=(WayOut(Action.REPEAT_WITH_NEW_KEY),))
     if record.is_secret:
-        raise Refusal(Code.SECRET_ALREADY_SHOWN, ways_out=(WayOut(Action.CREATE_KEY),))
+        is_webhook = is_webhook_id(json.loads(record.reply_json).get("id", ""))
+        way_out = WayOut(Action.READ_WEBHOOKS if is_webhook else Action.CREATE_KEY)
+        raise Refusal(Code.SECRET_ALREADY_SHOWN, ways_out=(way_out,))
     return Reply(json.loads(record.reply_json), created=record.created, is_replay=True)
 
 

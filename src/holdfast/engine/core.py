@@ -30,6 +30,7 @@ from holdfast.engine.rate_limiter import RateLimiter
 from holdfast.engine.request_log import RequestLog
 from holdfast.engine.session_counts import SessionCounts
 from holdfast.engine.sweeper import Sweeper
+from holdfast.engine.webhooks import WebhookDispatcher
 from holdfast.store.pool import READERS_MAX
 from holdfast.store.port import EventPage, Reader, StoreUnavailable
 
@@ -98,7 +99,9 @@ class Core:
     day: what holds at the Crane door.
     Whoever wires a server sets them; None: for ever.
     recovery_attempts_max: how often work is recovered before a person has to look; whoever wires a server sets it.
-    sweeper: the one of this node, whoever wires a server sets it; None where none runs here.
+    sweeper, webhooks: those of this node, whoever wires a server sets them; None where none runs here.
+    allows_private_webhooks: whether webhooks may lead into the operator's own networks. look_up: the addresses of a
+    host, by which a webhook's URL is checked when it is made; None: only as far as the URL itself tells.
     """
 
     def __init__(
@@ -134,6 +137,9 @@ class Core:
         self.request_log = RequestLog(store, engine)
         self.session_counts = SessionCounts(store)
         self.sweeper: Sweeper | None = None
+        self.webhooks: WebhookDispatcher | None = None
+        self.allows_private_webhooks = False
+        self.look_up: Callable[[str, int], Awaitable[list[str]]] | None = None
         self.started_at = time.monotonic()
         self.is_leaving: Callable[[], bool] = lambda: False
         self.events = EventHub(self, listen=engine.listen, limits=follower_limits)

@@ -33,6 +33,7 @@ from holdfast.commands.rows import (
 )
 from holdfast.commands.slots import machine_key, slots_of
 from holdfast.domain.actor import Actor
+from holdfast.domain.alerts import ALERT_EVENTS
 from holdfast.domain.audit import AuditRecord
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.document import START_DOCUMENTS_BYTES_MAX, Document, DocumentContent
@@ -87,9 +88,14 @@ EVENTS_OF_SESSION = SetSpec("events_of_session", Event, ("session_id",), order="
 """The latest events of one session: what `explain` tells from."""
 
 LAST_OF_TYPE = SetSpec("last_of_type", Event, ("session_id", "type"), order="number", limit=1)
-"""The latest event of one type of a session whose latest events are all about its tasks."""
+"""The latest event of one type of a session whose latest events are all about its tasks, or alerts about it."""
 
-_OF_SESSIONS = tuple(each for each in EventType if each.startswith("session."))
+_CHANGES = tuple(
+    each
+    for each in EventType
+    if each.startswith("session.") and each not in ALERT_EVENTS and each != EventType.QUARANTINED
+)
+"""What happens to a session that tells its state; a quarantine comes with the event that does."""
 
 
 class Page(NamedTuple):
@@ -384,8 +390,7 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
     pending = settle(row, now=now).happenings
     return {
         "session": session_body(row, profile, now=now),
-        # What hangs on a session tells nothing of its state, and a quarantine comes with the event that does.
-        "because": next((each for each in told if _is_of_state(each)), None),
+        "because": next((each for each in told if each["type"] in _CHANGES), None),
         "pending": [
             {"type": str(each.type), "rule": str(each.rule), "at_ms": each.at_ms, **each.data} for each in pending
         ],
@@ -396,19 +401,14 @@ def explain(store: Reader, actor: Actor, session_id: SessionId) -> Body:
 
 
 def _session_events(store: Reader, session_id: SessionId) -> list[Event]:
-    """The latest events about a session itself, newest first."""
+    """The latest events about a session itself, newest first, the last one that changed it among them."""
     latest = [each for each in store.find(Members(EVENTS_OF_SESSION, (session_id,))) if isinstance(each, Event)]
-    found = [each for each in latest if each.type in _OF_SESSIONS]
-    if not found:
-        by_type = [store.find(Members(LAST_OF_TYPE, (session_id, each))) for each in _OF_SESSIONS]
+    found = [each for each in latest if each.type.startswith("session.")]
+    if not any(each.type in _CHANGES for each in found):
+        by_type = [store.find(Members(LAST_OF_TYPE, (session_id, each))) for each in _CHANGES]
         found = [each for events in by_type for each in events if isinstance(each, Event)]
         found.sort(key=lambda event: event.number, reverse=True)
     return found
-
-
-def _is_of_state(event: Body) -> bool:
-    event_type = str(event["type"])
-    return event_type.startswith("session.") and event_type != EventType.QUARANTINED
 
 
 def fence(store: Reader, actor: Actor, scope: str, *, token: int) -> Body:

@@ -288,6 +288,16 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "webhooks_have_readers",
+        "Where there is a webhook, something reads its account's events.",
+        """
+        select webhook.id, webhook.account_id
+        from webhook
+        left join event_reader on event_reader.account_id = webhook.account_id and event_reader.name = 'webhooks'
+        where event_reader.name is null
+        """,
+    ),
+    Invariant(
         "accounts_exist",
         "Sessions and keys belong to an account that is there.",
         """

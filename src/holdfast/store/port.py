@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
+from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import Count, Key, Members, Need, Row, Value
+from holdfast.commands.statistics import Figures, StatsAsked
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
@@ -112,6 +114,14 @@ class Reader(Protocol):
 
     def due_sessions(self, *, service_ms: int, wall_ms: int, limit: int) -> list[str]:
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
+        ...
+
+    def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
+        """Some of the sessions that an alert rule may be about."""
+        ...
+
+    def figures(self, asked: StatsAsked) -> Figures:
+        """Figures of sessions and events, added up."""
         ...
 
     def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:

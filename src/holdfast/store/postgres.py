@@ -19,7 +19,9 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
+from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, SetSpec, Table, Value
+from holdfast.commands.statistics import Figures, StatsAsked
 from holdfast.commands.view import Changes, Purge, View
 from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
@@ -149,6 +151,15 @@ class PostgresStore:
         start = () if after is None else (after.at_ms, *after.key.values)
         found = self._read(query, (until_ms, *start, limit))
         return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
+
+    def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
+        """Some of the sessions that an alert rule may be about."""
+        query, values = sql.candidates(asked, sql.POSTGRES)
+        return [Candidate(*found) for found in self._read(query, (*values, limit))]
+
+    def figures(self, asked: StatsAsked) -> Figures:
+        """Figures of sessions and events, added up."""
+        return sql.figures(asked, sql.POSTGRES, lambda each: self._read(each.text, each.values))
 
     def count_statuses(self) -> dict[str, int]:
         """How many sessions there are of each status."""

@@ -15,7 +15,9 @@ from typing import Any
 import apsw
 
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
+from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Table, Value
+from holdfast.commands.statistics import Figures, StatsAsked
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
@@ -137,6 +139,17 @@ class SqliteReaders:
         with self._readers.connection() as connection:
             found = connection.execute(query, (until_ms, *start, limit))
             return [Aged(at_ms, Key(search.row_type, tuple(values))) for at_ms, *values in found]
+
+    def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
+        """Some of the sessions that an alert rule may be about."""
+        query, values = sql.candidates(asked, sql.SQLITE)
+        with self._readers.connection() as connection:
+            return [Candidate(*found) for found in connection.execute(query, (*values, limit))]
+
+    def figures(self, asked: StatsAsked) -> Figures:
+        """Figures of sessions and events, added up."""
+        with self._readers.connection() as connection:
+            return sql.figures(asked, sql.SQLITE, lambda each: list(connection.execute(each.text, each.values)))
 
     def count_statuses(self) -> dict[str, int]:
         """How many sessions there are of each status."""

@@ -10,7 +10,9 @@ from itertools import islice
 from typing import Any, cast
 
 from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
+from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import TABLES, Count, Key, Members, Need, Row, Value, key_of
+from holdfast.commands.statistics import Figures, StatsAsked
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
@@ -118,6 +120,14 @@ class DictStore:
         found = sorted(_place(each) for each in rows if each.at_ms <= until_ms)
         start = () if after is None else _place(after)
         return [Aged(int(place[0]), Key(search.row_type, place[1:])) for place in found if place > start][:limit]
+
+    def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
+        """Not offered."""
+        raise NotImplementedError("a store on dicts answers no questions")
+
+    def figures(self, asked: StatsAsked) -> Figures:
+        """Not offered."""
+        raise NotImplementedError("a store on dicts adds nothing up")
 
     def count_statuses(self) -> dict[str, int]:
         """How many sessions there are of each status."""

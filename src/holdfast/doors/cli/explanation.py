@@ -27,6 +27,7 @@ SENTENCES: dict[Rule, Callable[[Document], str]] = {
     Rule.RECOVERIES_SPENT: lambda _: "it broke off again after its last recovery, so a person has to look",
     Rule.SESSION_LET_GO: lambda _: "the session that held it lapsed, or was over",
     Rule.NAMED_BY_SESSION: lambda _: "a session named it",
+    Rule.ALERT_RULE: lambda event: f"an alert rule says so{_given(event)}",
     Rule.RETENTION_PASSED: lambda _: "it was kept for as long as the settings say",
 }
 """What each rule means. A test holds it complete."""

@@ -108,7 +108,7 @@ def rotate_command(*, key_id: str, overlap: str | None, account: str | None, url
 
     from holdfast.doors.cli import fields, terminal
 
-    body: dict[str, Json] = {} if overlap is None else {"overlap_seconds": _seconds_of(overlap)}
+    body: dict[str, Json] = {} if overlap is None else {"overlap_seconds": seconds_of(overlap)}
     path = f"/v1/keys/{quote(key_id, safe='')}/rotate"
     api = connect(url)
     answer = api.request("POST", path, body=body, idempotency_key=secrets.token_hex(16), headers=_for(account))
@@ -203,7 +203,7 @@ def _state(key: "Mapping[str, Json]", *, now: float) -> str:
     return ("valid" if expires_at is None else f"valid for {duration(expires_at - now)}") + old
 
 
-def _seconds_of(text: str) -> float:
+def seconds_of(text: str) -> float:
     """A length of time as it is typed: `90d`, `12h`, `30m`, `45s`, or plain seconds. Raises: click.BadParameter."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in UNIT_SECONDS else (text, "s")
     if not (number.isascii() and number.isdigit() and len(number) <= DIGITS_MAX):
@@ -218,6 +218,6 @@ def _time_of(text: str) -> str:
     if "T" in text:
         return text
     try:
-        return (datetime.now(UTC) + timedelta(seconds=_seconds_of(text))).isoformat(timespec="milliseconds")
+        return (datetime.now(UTC) + timedelta(seconds=seconds_of(text))).isoformat(timespec="milliseconds")
     except OverflowError:
         raise click.BadParameter(f"{text!r} is too far off.") from None

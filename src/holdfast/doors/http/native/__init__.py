@@ -2,6 +2,7 @@
 
 from holdfast.doors.http.native import (
     accounts,
+    alerts,
     audit,
     documents,
     events,
@@ -16,8 +17,10 @@ from holdfast.doors.http.native import (
     projects,
     requests,
     starts,
+    stats,
     tasks,
     upkeep,
+    webhooks,
 )
 
 ROUTES = [
@@ -36,6 +39,9 @@ ROUTES = [
     *audit.ROUTES,
     *documents.ROUTES,
     *upkeep.ROUTES,
+    *webhooks.ROUTES,
+    *alerts.ROUTES,
+    *stats.ROUTES,
     *requests.ROUTES,
     *metrics.ROUTES,
 ]

@@ -12,8 +12,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from holdfast.commands.bodies import Body
+from holdfast.commands.statistics import Grouping
 from holdfast.domain.account import AccountStatus
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.alerts import AlertType
 from holdfast.domain.audit import AuditAction, FlawKind
 from holdfast.domain.errors import Action, Code
 from holdfast.domain.events import EventType, Rule
@@ -25,6 +27,7 @@ from holdfast.domain.project import ProjectStatus
 from holdfast.domain.recovery import Step
 from holdfast.domain.session import EndReason, FailedBy, Status
 from holdfast.domain.task import TaskStatus
+from holdfast.domain.webhooks import DeliveryStatus
 
 SessionId = Annotated[str, Meta(examples=["sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"])]
 HandoffId = Annotated[str, Meta(examples=["ho_01KF5V3Z5RBCDEFGHJKMNPQRST"])]
@@ -603,6 +606,180 @@ class KeyList(msgspec.Struct):
     items: list[Key]
     next_cursor: NextCursor | None
     total: Total | UnsetType = UNSET
+
+
+WebhookId = Annotated[str, Meta(examples=["wh_01KF5V3Z5RQ9W8E7R6T5Y4P3N2"])]
+
+
+class Webhook(msgspec.Struct, kw_only=True):
+    """Where events are sent: all but its secret."""
+
+    id: WebhookId
+    url: Annotated[str, Meta(examples=["https://hooks.example.com/holdfast"])]
+    description: str | None
+    event_types: Annotated[list[str], Meta(examples=[["session.stalled", "session.failed"]])]
+    project_id: Annotated[str | None, Meta(description="Only events of this project.")]
+    session_id: Annotated[str | None, Meta(description="Only events of this session.")]
+    enabled: bool
+    disabled_reason: str | None
+    previous_secret_expires_at: Annotated[At | None, Meta(description="Until when the secret before it signs too.")]
+    failures: Annotated[int, Meta(ge=0, description="Attempts in a row that failed.")]
+    last_attempt_at: At | None
+    last_success_at: At | None
+    last_error: str | None
+    created_at: At
+    created_by: KeyId
+
+
+class CreatedWebhook(Webhook, kw_only=True):
+    """A webhook with a new secret."""
+
+    secret: Annotated[str, Meta(description="Shown this once.", examples=["whsec_…"])]
+
+
+class DeletedWebhook(msgspec.Struct):
+    """A webhook that is gone."""
+
+    id: WebhookId
+    deleted: bool
+
+
+class WebhookList(msgspec.Struct):
+    """A page of webhooks, newest first."""
+
+    items: list[Webhook]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class Delivery(msgspec.Struct, kw_only=True):
+    """A message to a webhook, and what became of it."""
+
+    id: Annotated[
+        str,
+        Meta(description="The event's; receivers get it as `webhook-id`.", examples=["evt_01KF5V3Z5RJ2K4M6N8P0Q2R4S6"]),
+    ]
+    webhook_id: WebhookId
+    event_type: Annotated[str, Meta(examples=["session.stalled"])]
+    status: Annotated[DeliveryStatus, Meta(examples=["delivered"])]
+    attempts: Count
+    next_attempt_at: Annotated[At | None, Meta(description="While one is under way: when another node would try.")]
+    gives_up_at: At | None
+    under_way: bool
+    created_at: At
+    last_attempt_at: At | None
+    last_status: Annotated[int | None, Meta(description="The HTTP status; null where there was no answer.")]
+    last_error: str | None
+    last_duration_seconds: float | None
+    finished_at: At | None
+    body: Annotated[Any, Meta(description="What is sent.")]
+
+
+class DeliveryList(msgspec.Struct):
+    """A page of deliveries, newest event first."""
+
+    items: list[Delivery]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+RuleId = Annotated[str, Meta(examples=["alr_01KF5V3Z5RA1B2C3D4E5F6G7H8"])]
+
+
+class AlertRule(msgspec.Struct, kw_only=True):
+    """What is to be told of sessions that their status does not say."""
+
+    id: RuleId
+    type: Annotated[AlertType, Meta(examples=["no_progress"])]
+    name: str | None
+    after_seconds: Annotated[
+        float | None, Meta(description="How long it has to last; null: the session's grace decides.", examples=[1800])
+    ]
+    project_id: Annotated[str | None, Meta(description="Only sessions of this project.")]
+    agent: Annotated[str | None, Meta(description="Only sessions of this agent.")]
+    enabled: bool
+    event_type: Annotated[EventType, Meta(description="By which it is told.", examples=["session.no_progress"])]
+    created_at: At
+    created_by: KeyId
+
+
+class AlertRuleList(msgspec.Struct):
+    """A page of alert rules, newest first."""
+
+    items: list[AlertRule]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class DeletedAlertRule(msgspec.Struct):
+    """An alert rule that is gone."""
+
+    id: RuleId
+    deleted: bool
+
+
+class OpenAlert(msgspec.Struct):
+    """An alert that was told and is not over."""
+
+    rule_id: RuleId
+    session_id: SessionId
+    opened_at: At
+
+
+class OpenAlerts(msgspec.Struct):
+    """A page of alerts that are not over, newest session first."""
+
+    items: list[OpenAlert]
+    next_cursor: NextCursor | None
+    total: Total | UnsetType = UNSET
+
+
+class Durations(msgspec.Struct):
+    """Of sessions that are over."""
+
+    count: Count
+    mean_seconds: float | None
+    longest_seconds: float | None
+
+
+class Detections(msgspec.Struct):
+    """Of leases that ran out: how long after that it was recorded."""
+
+    count: Count
+    mean_seconds: float | None
+    longest_seconds: float | None
+    within_one_second: Count
+
+
+class StatsFigures(msgspec.Struct, kw_only=True):
+    """Figures of one group, or of all."""
+
+    sessions: Annotated[int, Meta(ge=0, description="That started within the time.")]
+    statuses: Annotated[dict[str, Count], Meta(description="As they are now.", examples=[{"ended": 7}])]
+    end_reasons: Annotated[dict[str, Count], Meta(examples=[{"completed": 7}])]
+    durations: Durations
+    detections: Detections
+    events: Annotated[dict[str, Count], Meta(description="Recorded within the time, by type.")]
+
+
+class StatsItem(StatsFigures, kw_only=True):
+    """Figures of one group."""
+
+    key: Annotated[
+        str | None, Meta(description="A day, or an agent's, project's or account's name.", examples=["2026-01-17"])
+    ]
+
+
+class Stats(msgspec.Struct, kw_only=True):
+    """Figures over a time."""
+
+    from_at: At
+    to_at: At
+    by: Annotated[Grouping, Meta(examples=["day"])]
+    items: list[StatsItem]
+    totals: StatsFigures
+    sessions_from_at: Annotated[At | None, Meta(description="There were too many: older ones are left out.")]
+    events_from_at: Annotated[At | None, Meta(description="There were too many: older ones are left out.")]
 
 
 class AccountLimits(msgspec.Struct):
@@ -1363,6 +1540,44 @@ DESCRIBED: Mapping[str, Described] = {
         "clean_up", {200: Cleanup}, (Code.CURSOR_INVALID,), {"dry_run": True, "older_than_days": 90}
     ),
     "GET /v1/jobs": Described("list_jobs", {200: JobList}),
+    "POST /v1/webhooks": Described(
+        "create_webhook",
+        {201: CreatedWebhook},
+        (Code.NOT_FOUND, Code.QUOTA_EXCEEDED, Code.SECRET_ALREADY_SHOWN),
+        {"url": "https://hooks.example.com/holdfast", "event_types": ["session.stalled", "session.failed"]},
+    ),
+    "GET /v1/webhooks": Described("list_webhooks", {200: WebhookList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/webhooks/{id}": Described("read_webhook", {200: Webhook}, (Code.NOT_FOUND,)),
+    "PATCH /v1/webhooks/{id}": Described("patch_webhook", {200: Webhook}, (Code.NOT_FOUND,), {"enabled": True}),
+    "DELETE /v1/webhooks/{id}": Described("delete_webhook", {200: DeletedWebhook}, (Code.NOT_FOUND,)),
+    "POST /v1/webhooks/{id}/rotate": Described(
+        "rotate_webhook_secret",
+        {201: CreatedWebhook},
+        (Code.NOT_FOUND, Code.SECRET_ALREADY_SHOWN),
+        {"overlap_seconds": 3600},
+    ),
+    "POST /v1/webhooks/{id}/test": Described("test_webhook", {201: Delivery}, (Code.NOT_FOUND, Code.WEBHOOK_DISABLED)),
+    "GET /v1/webhooks/{id}/deliveries": Described(
+        "list_deliveries", {200: DeliveryList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
+    ),
+    "GET /v1/webhooks/{id}/deliveries/{delivery_id}": Described("read_delivery", {200: Delivery}, (Code.NOT_FOUND,)),
+    "POST /v1/webhooks/{id}/deliveries/{delivery_id}/redeliver": Described(
+        "redeliver", {200: Delivery}, (Code.NOT_FOUND, Code.WEBHOOK_DISABLED)
+    ),
+    "POST /v1/alerts": Described(
+        "create_alert_rule",
+        {201: AlertRule},
+        (Code.NOT_FOUND, Code.QUOTA_EXCEEDED),
+        {"type": "no_progress", "after_seconds": 1800},
+    ),
+    "GET /v1/alerts": Described("list_alert_rules", {200: AlertRuleList}, (Code.CURSOR_INVALID,)),
+    "GET /v1/alerts/{id}": Described("read_alert_rule", {200: AlertRule}, (Code.NOT_FOUND,)),
+    "PATCH /v1/alerts/{id}": Described(
+        "patch_alert_rule", {200: AlertRule}, (Code.NOT_FOUND,), {"after_seconds": 3600}
+    ),
+    "DELETE /v1/alerts/{id}": Described("delete_alert_rule", {200: DeletedAlertRule}, (Code.NOT_FOUND,)),
+    "GET /v1/alerts/{id}/open": Described("list_open_alerts", {200: OpenAlerts}, (Code.NOT_FOUND, Code.CURSOR_INVALID)),
+    "GET /v1/stats": Described("read_stats", {200: Stats}),
     "GET /v1/requests": Described("list_requests", {200: RequestList}, (Code.CURSOR_INVALID,)),
     "GET /v1/requests/counts": Described("count_requests", {200: RequestCounts}),
 }

@@ -56,6 +56,7 @@ class Samples:
         yield from self._sessions()
         yield from self._writer()
         yield from self._sweeper()
+        yield from self._webhooks()
         yield from self._log()
 
     def _requests(self) -> "Iterator[Metric]":
@@ -131,6 +132,19 @@ class Samples:
         age = {(): time.monotonic() - last.finished_at}
         yield _gauge("sweep_age_seconds", "Since the sweeper last finished a pass.", age)
         yield _gauge("sweep_duration_seconds", "How long its last pass took.", {(): last.seconds})
+
+    def _webhooks(self) -> "Iterator[Metric]":
+        webhooks = self._core.webhooks
+        if webhooks is None:
+            return
+        meters = webhooks.meters
+        outcomes = _by(meters.attempts)
+        yield _counter(
+            "webhook_attempts", "Attempts to send to webhooks, by what they came to.", outcomes, ("outcome",)
+        )
+        seconds = {(): meters.seconds}
+        yield _histogram("webhook_attempt_duration_seconds", "How long receivers took to answer.", seconds)
+        yield _gauge("webhook_attempts_under_way", "Attempts that wait for a receiver.", {(): meters.under_way})
 
     def _log(self) -> "Iterator[Metric]":
         request_log = self._core.request_log
