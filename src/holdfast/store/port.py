@@ -138,8 +138,8 @@ class Reader(Protocol):
         ...
 
 
-class Store(Reader, Protocol):
-    """A database that one engine writes to and any number of readers read.
+class Writable(Protocol):
+    """A database as far as a batch is concerned.
 
     locks_everything: a transaction keeps every other writer out from its beginning on, so further rows can be loaded
     at any time; otherwise all rows have to be locked in one pass.
@@ -154,3 +154,7 @@ class Store(Reader, Protocol):
     def reserve_spent(self) -> AbstractContextManager[None]:
         """Let something be deleted meanwhile though there is no room to write, where the store keeps some back."""
         ...
+
+
+class Store(Writable, Reader, Protocol):
+    """A database that one engine writes to and any number of readers read."""

@@ -13,6 +13,7 @@ from holdfast.doors.http.native import (
     requests,
     starts,
     upkeep,
+    workspaces,
 )
 
 ROUTES = [
@@ -28,4 +29,5 @@ ROUTES = [
     *upkeep.ROUTES,
     *requests.ROUTES,
     *metrics.ROUTES,
+    *workspaces.ROUTES,
 ]
