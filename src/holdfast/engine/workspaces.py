@@ -10,7 +10,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.ids import Mint
 from holdfast.domain.limits import MINUTE_MS, SECOND_MS
 from holdfast.domain.service_time import ServiceState, moment
-from holdfast.domain.workspace import EntryKind, Lifecycle, State
+from holdfast.domain.workspace import Entry, EntryKind, Lifecycle, State
 
 
 class Rows(Protocol):
@@ -100,7 +100,7 @@ def sections(rows: Rows, actor: Actor, *, scope: str) -> dict[str, Any]:
     checkpoints = view.members(Members(LAST_CHECKPOINTS, (actor.account_id, scope)))
     last = checkpoints[0] if checkpoints else None
     recovery = None if last is None else {"checkpoint": last.id, "next_actions": json.loads(last.next_actions_json)}
-    escalations = [escalation_body(each) for each in reversed(entries(view, scope, EntryKind.ESCALATION))]
+    escalations = [escalation_body(each) for each in _in_time(entries(view, scope, EntryKind.ESCALATION))]
     return {
         "handoff": None if last is None else {"title": last.summary.partition("\n")[0]},
         "gates": gates_body(entries(view, scope, EntryKind.GATE)),
@@ -119,7 +119,11 @@ def listed(rows: Rows, actor: Actor, *, scope: str, kind: EntryKind) -> dict[str
     found = entries(view, scope, kind)
     if kind == EntryKind.GATE:
         return gates_body(found)
-    return {"escalations": [escalation_body(each) for each in reversed(found)]}
+    return {"escalations": [escalation_body(each) for each in _in_time(found)]}
+
+
+def _in_time(found: list[Entry]) -> list[Entry]:
+    return sorted(found, key=lambda entry: (entry.at_ms, entry.id))
 
 
 def baseline(rows: Rows, actor: Actor, *, scope: str) -> dict[str, Any] | None:

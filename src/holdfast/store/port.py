@@ -5,14 +5,16 @@ One port, three implementations: SQLite, PostgreSQL, and plain dicts (`holdfast.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 from holdfast.commands.rows import Count, Key, Members, Need, Row, Value
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
+
+if TYPE_CHECKING:
+    from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
 
 
 class Conflict(Exception):
@@ -98,7 +100,7 @@ class Reader(Protocol):
         """Committed rows that an account has in a table which has `account_id`, by key, behind the key `after`."""
         ...
 
-    def page(self, request: ListRequest) -> ListPage:
+    def page(self, request: "ListRequest") -> "ListPage":
         """One page of a list."""
         ...
 
@@ -114,7 +116,7 @@ class Reader(Protocol):
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
         ...
 
-    def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:
+    def oldest(self, search: "AgeSearch", *, until_ms: int, after: "Aged | None", limit: int) -> "list[Aged]":
         """Rows of an age search whose time is not after `until_ms`, in order, going on after one of them."""
         ...
 

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import compress, count
 from operator import is_not, itemgetter
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
 
-from holdfast.commands.lists import AgeSearch, ListRequest, Operator
 from holdfast.commands.rows import TABLES, CountSpec, Key, Row, SetSpec, Table, Value
 from holdfast.domain.events import Event, History
 from holdfast.store.port import EventPage
+
+if TYPE_CHECKING:
+    from holdfast.commands.lists import AgeSearch, ListRequest
 
 
 class Dialect(NamedTuple):
@@ -29,11 +32,12 @@ POSTGRES = Dialect("%s", "position(lower({value}) in lower({column})) > 0")
 @cache
 def column_types(table: Table) -> dict[str, type]:
     """The plain Python type of every column: str, int or bool, whatever it is called and whether it may be null."""
-    return {name: _plain(hint) for name, hint in get_type_hints(table.row_type).items()}
+    # As the class statement evaluated them; `get_type_hints` would look for names in texts, at ten times the cost.
+    return {name: _plain(hint) for name, hint in table.row_type.__annotations__.items()}
 
 
 def _plain(hint: Any) -> type:
-    if get_origin(hint) in (Union, type(int | None)):
+    if get_origin(hint) in (Union, UnionType):
         hint = next(each for each in get_args(hint) if each is not type(None))
     hint = getattr(hint, "__supertype__", hint)
     for plain in (bool, int, str):
@@ -123,8 +127,10 @@ class PageQuery(NamedTuple):
     total_values: list[Value]
 
 
-def page_query(request: ListRequest, dialect: Dialect) -> PageQuery:
+def page_query(request: "ListRequest", dialect: Dialect) -> PageQuery:
     """The statements for one page of a list: one row more than asked for, so that the last page is known."""
+    from holdfast.commands.lists import Operator
+
     spec = request.spec
     tables = [TABLES[row_type] for row_type in spec.row_types]
     first = tables[0]
@@ -168,7 +174,7 @@ def split(tables: list[Table], values: Sequence[Any], make: Callable[[Table, Seq
 
 
 @cache
-def oldest_rows(search: AgeSearch, dialect: Dialect, *, is_first: bool) -> str:
+def oldest_rows(search: "AgeSearch", dialect: Dialect, *, is_first: bool) -> str:
     """Times and keys of rows by age: the latest time, the time and key to go on after, and the limit are bound."""
     table = TABLES[search.row_type]
     place = dialect.placeholder

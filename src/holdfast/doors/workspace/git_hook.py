@@ -112,8 +112,12 @@ def check(arguments: Arguments) -> int:
     """Whether a push may go out: 0, or 1 with a sentence that says what to do."""
     where = place.find(arguments.text("path") or ".", arguments.text("profile"))
     token = os.environ.get("HOLDFAST_FENCING_TOKEN") or None
-    found, is_current = _looked_up(where, token)
-    problem = _problem(found, is_current=is_current, token=token)
+    session_id = os.environ.get("HOLDFAST_SESSION_ID") or None
+    if token is not None and session_id is not None and not _is_of(where, session_id):
+        problem = _problem_of_run(where, session_id, token)
+    else:
+        found, is_current = _looked_up(where, token)
+        problem = _problem(found, is_current=is_current, token=token)
     if problem is None:
         return words.DONE
     print(f"holdfast: this push was held back: {problem}", file=sys.stderr)
@@ -142,6 +146,37 @@ def _problem(found: dict[str, Any], *, is_current: bool, token: str | None) -> s
             "lease ends, or push past the hook with `git push --no-verify`."
         )
     return None
+
+
+def _is_of(where: place.Place, session_id: str) -> bool:
+    """Whether a session is, or was, this workspace's own, or there is no server whose it could be."""
+    if os.environ.get("HOLDFAST_SESSION_STATE") == "server" or not os.environ.get("HOLDFAST_URL"):
+        return True
+    from holdfast.commands.rows import session_key
+    from holdfast.domain.ids import SessionId
+    from holdfast.embedded import Embedded
+
+    core_id = "sess_" + session_id[4:] if session_id.startswith("ses_") else session_id
+    try:
+        database = Embedded(where.database, creates=False)
+    except FileNotFoundError:
+        return False
+    try:
+        return any(database.rows.get(session_key(SessionId(each))) is not None for each in (core_id, session_id))
+    finally:
+        database.close()
+
+
+def _problem_of_run(where: place.Place, session_id: str, token: str) -> str | None:
+    """What is wrong with a push out of `holdfast run`, whose session a server keeps; None: nothing."""
+    from holdfast.doors.workspace.server import Remote
+
+    if Remote(where, None, url=None).holds(session_id, token):
+        return None
+    return (
+        f"the fencing token of session {shown(session_id)} is not current. Run `holdfast explain {shown(session_id)}` "
+        "to see who has its place; if this work is still wanted, start again. Nothing was sent."
+    )
 
 
 def _looked_up(where: place.Place, token: str | None) -> tuple[dict[str, Any], bool]:

@@ -39,6 +39,20 @@ def bring_in(database: "Embedded", place: Place, scope: str, names: list[str]) -
             continue
 
 
+def check(place: Place, names: list[str]) -> None:
+    """Make sure that these files can be brought in, before there is anything to bring them into. Raises: Stopped."""
+    for name in names:
+        path = os.path.join(place.directory, name)
+        if name == LEGACY_SESSION:
+            session_row(path)
+            continue
+        try:
+            with open(path, encoding="utf-8") as file:
+                _escalations(path, file.read(FILE_BYTES_MAX))
+        except FileNotFoundError:
+            continue
+
+
 def _has_row(database: "Embedded", scope: str) -> bool:
     """Whether a session was ever known here; then the file is older, and not even read."""
     from holdfast.commands.workspaces import workspace_key

@@ -96,6 +96,10 @@ def open_database(context: Context, *, creates: bool) -> Embedded:
     """The workspace's database, what files of an older kind held brought in. Raises: Stopped, FileNotFoundError."""
     where = context.place
     legacy = [name for name in place.LEGACY_FILES if os.path.exists(os.path.join(where.directory, name))]
+    if legacy and not os.path.exists(where.database):
+        from holdfast.doors.workspace.legacy import check
+
+        check(where, legacy)
     if creates:
         place.make(where)
     database = Embedded(where.database, creates=creates or bool(legacy))

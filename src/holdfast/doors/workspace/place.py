@@ -1,11 +1,11 @@
 """Where a workspace's database lies, which profiles there are, and what its repository says of itself."""
 
 import os
-import re
 import time
 from typing import NamedTuple
 
-PROFILE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+PROFILE_CHARS_MAX = 63
+_LETTERS_AND_DIGITS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 DEFAULT_PROFILE = "main"
 DATABASE = "state.db"
 MARKER = ".holdfast.toml"
@@ -43,10 +43,16 @@ class Place(NamedTuple):
         return os.path.join(self.directory, DATABASE)
 
 
+def is_profile(name: str) -> bool:
+    """Whether a profile may be called so."""
+    is_plain = set(name) <= _LETTERS_AND_DIGITS | set("._-") and name[:1] in _LETTERS_AND_DIGITS
+    return is_plain and 1 <= len(name) <= PROFILE_CHARS_MAX
+
+
 def find(path: str, profile: str | None) -> Place:
     """The workspace that a path lies in. Raises: PlaceInvalid."""
     name = profile or os.environ.get("HOLDFAST_PROFILE") or DEFAULT_PROFILE
-    if not PROFILE_PATTERN.fullmatch(name):
+    if not is_profile(name):
         raise PlaceInvalid(
             "profile_invalid",
             f"`{name}` is no profile: a profile has up to 63 of a-z, 0-9, `.`, `_` and `-`, and begins with one of "
@@ -104,7 +110,7 @@ def known_profiles(place: Place) -> list[str]:
         names = sorted(os.listdir(place.profiles))
     except OSError:
         return []
-    return [name for name in names if PROFILE_PATTERN.fullmatch(name) and exists(place._replace(profile=name))]
+    return [name for name in names if is_profile(name) and exists(place._replace(profile=name))]
 
 
 def exists(place: Place) -> bool:
@@ -184,23 +190,15 @@ def record_presence(place: Place, *, health: str, lease_seconds: int, locality: 
     It is a note for people and no rule looks at it, so it is neither synced nor locked.
     """
     import binascii
-    import json
 
-    name = f"{binascii.crc32(os.fsencode(place.database)):08x}.json"
-    content = {
-        "path": place.root,
-        "profile": place.profile,
-        "health": health,
-        "lease_seconds": lease_seconds,
-        "observed_at_epoch_s": int(time.time()),
-        "locality_id": locality,
-    }
+    name = f"{binascii.crc32(os.fsencode(place.database)):08x}"
+    note = (health, lease_seconds, int(time.time()), place.profile, place.root, locality)
     try:
         directory = presence_directory()
         os.makedirs(directory, mode=0o700, exist_ok=True)
         partial = os.path.join(directory, f".{name}.{os.getpid()}")
-        with open(partial, "w", encoding="ascii") as file:
-            json.dump(content, file)
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(ascii(note))
         os.replace(partial, os.path.join(directory, name))
     except OSError as error:
         return f"failed to record machine presence: {error}"
@@ -214,23 +212,32 @@ def presence_directory() -> str:
     return os.path.join(home, "holdfast", "workspaces")
 
 
-def presences() -> list[dict[str, object]]:
+class Presence(NamedTuple):
+    """A note that somebody works on this machine, or did. health: `ready` or `idle`."""
+
+    health: str
+    lease_seconds: int
+    observed_at_epoch_s: int
+    profile: str
+    path: str
+    locality_id: str | None
+
+
+def presences() -> list[Presence]:
     """The notes on this machine that still hold, the latest first."""
-    import json
+    from ast import literal_eval
 
     found = []
     try:
-        names = os.listdir(presence_directory())
+        names = [name for name in os.listdir(presence_directory()) if not name.startswith(".")]
     except OSError:
         return []
     for name in names:
-        if not name.endswith(".json"):
-            continue
         try:
-            with open(os.path.join(presence_directory(), name), encoding="ascii") as file:
-                note = json.load(file)
-            if note["observed_at_epoch_s"] + note["lease_seconds"] > time.time():
+            with open(os.path.join(presence_directory(), name), encoding="utf-8") as file:
+                note = Presence(*literal_eval(file.read()))
+            if note.observed_at_epoch_s + note.lease_seconds > time.time():
                 found.append(note)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, SyntaxError, TypeError):
             continue  # Somebody else's file, or one that is being replaced.
-    return sorted(found, key=lambda note: -note["observed_at_epoch_s"])
+    return sorted(found, key=lambda note: -note.observed_at_epoch_s)

@@ -78,8 +78,23 @@ class Remote:
 
     def is_current(self, token: str) -> bool:
         """Whether a token is the one under which the workspace is held. Raises: Stopped."""
+        return self._is_current(self.scope, token)
+
+    def holds(self, session_id: str, token: str) -> bool:
+        """Whether a session of any scope holds it under this token. Raises: Stopped."""
+        from urllib.parse import quote
+
         try:
-            self._ask("GET", "/v1/fence", query={"scope": self.scope, "token": token})
+            session = self._ask("GET", f"/v1/sessions/{quote(session_id, safe='')}")
+        except Stopped as stopped:
+            if stopped.code == Code.NOT_FOUND.value:
+                return False
+            raise
+        return self._is_current(str(session["scope"]), token)
+
+    def _is_current(self, scope: str, token: str) -> bool:
+        try:
+            self._ask("GET", "/v1/fence", query={"scope": scope, "token": token})
         except Stopped as stopped:
             if stopped.code in (Code.FENCING_TOKEN_STALE.value, Code.VALIDATION_FAILED.value):
                 return False

@@ -74,6 +74,8 @@ class Stopped(Exception):
 def stopped_by(refusal: Refusal) -> Stopped:
     """A refusal of the core in this door's words."""
     code = refusal.code
+    if code == Code.INTERNAL:
+        return Stopped(FAILED, code.value, "something failed that should not; nothing was written")
     sentence = SENTENCES[code].format_map(
         {name: shown(value) if isinstance(value, str) else value for name, value in _told(refusal).items()}
     )
