@@ -69,18 +69,8 @@ def commands(stand: Stand) -> Iterator[Row]:
     checkout = stand.directory / "checkout"
     checkout.mkdir(exist_ok=True)
     place = ("--path", str(checkout), "--actor-id", "bench")
-    start = (
-        "-m",
-        "holdfast",
-        "session-state",
-        "start",
-        "--lifecycle",
-        "autonomous",
-        "--lease-seconds",
-        "86400",
-        *place,
-    )
-    _cpu_ms(start, environ)
+    lease = ("--lifecycle", "autonomous", "--lease-seconds", "86400")
+    _cpu_ms(("-m", "holdfast", "session-state", "start", *lease, *place), environ)
     pairs = alternated(
         lambda: _cpu_ms(("-m", "holdfast", "session-state", "heartbeat", *place), environ),
         lambda: _cpu_ms(("-c", "pass"), environ),

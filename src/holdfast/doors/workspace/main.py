@@ -200,6 +200,23 @@ NAMES = (*GROUPS, *PLAIN)
 """What this door answers to."""
 
 
+EXAMPLES = {
+    "session-state": (
+        "  holdfast session-state start",
+        "  holdfast session-state start --lifecycle autonomous --actor-id w1 \\\n      --lease-seconds 300",
+        "  holdfast session-state heartbeat --actor-id w1 --activity 'running the tests'",
+        "  holdfast session-state takeover --actor-id w2 --reason 'w1 fell silent'",
+        "  holdfast session-state show --json",
+    ),
+    "escalation": (
+        "  holdfast escalation add --reason 'which schema?' --blocking",
+        "  holdfast escalation list",
+    ),
+    "gates": ("  holdfast gates set 'tests pass' 'review done' --met 1", "  holdfast gates list"),
+}
+EXIT_CODES = "Exit codes: 0 done, 2 usage, 3 refused, 4 conflict: try again, 1 anything else."
+
+
 # From a command line to an exit code.
 
 
@@ -231,6 +248,7 @@ def _without_verb(group: str, rest: list[str], verbs: dict[str, Verb]) -> int:
         print(f"Error: there is no command `{shown(rest[0])}`", file=stream)
     lines = [f"Usage: holdfast {group} {'|'.join(verbs)} [OPTIONS]", ""]
     lines += [f"  {name:<10} {verb.meaning}" for name, verb in verbs.items()]
+    lines += ["", "Examples:", *EXAMPLES[group], "", EXIT_CODES]
     lines += ["", f"`holdfast {group} COMMAND --help` lists the options of a command."]
     print("\n".join(lines), file=stream)
     return words.DONE if is_help else words.USAGE
