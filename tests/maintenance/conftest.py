@@ -10,10 +10,13 @@ from holdfast.commands.accounts import OpenAccount
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.starts import About
+from holdfast.commands.workspace_entries import AddEscalation
+from holdfast.commands.workspace_starts import StartWorkspace
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.ids import AccountId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
+from holdfast.domain.workspace import OwnerKind
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
 from holdfast.store.sqlite import SqliteStore
@@ -60,6 +63,8 @@ def fill(store: Store, clock: FakeClock) -> Caller:
     caller.accepted(key, by=ADMIN, key="create-a-key")
     about = About(machine_id="ünïcödé 🚀 \\ \t", meta_json='{"quoted": "\\n", "null": null}')
     caller.accepted(start("repo=text", client_session_id="client-1", about=about), key="start-once", by=actor())
+    caller.accepted(StartWorkspace("workspace=main", OwnerKind.INTERACTIVE, "interactive"), by=actor())
+    caller.accepted(AddEscalation("workspace=main", "which one?", blocking=True), by=actor())
     return caller
 
 

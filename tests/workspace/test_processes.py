@@ -14,7 +14,7 @@ import pytest
 from tests.support.command_line import Done, environment
 from tests.support.server import PROGRAM
 
-RACES = int(os.environ.get("HOLDFAST_TEST_TAKEOVER_RACES", "6"))
+RACES = int(os.environ.get("HOLDFAST_TEST_TAKEOVER_RACES", "3"))
 """How often two processes race for a takeover; a thousand of them take some minutes."""
 
 SECONDS_MAX = 120.0
@@ -182,10 +182,10 @@ def test_first_starts_at_once_make_one_database(repository: Repository) -> None:
 def test_a_killed_command_leaves_a_whole_state_behind(repository: Repository) -> None:
     repository.state(*autonomous("a", 600))
     acknowledged = 1
-    for number in range(12):
+    for number in range(8):
         process = repository.begin("session-state", "heartbeat", "--actor-id", "a", "--json")
         # From before the interpreter is up to after the commit.
-        killer = threading.Timer(0.01 * number, lambda it=process: it.send_signal(signal.SIGKILL))
+        killer = threading.Timer(0.015 * number, lambda it=process: it.send_signal(signal.SIGKILL))
         killer.start()
         done = ended(process)
         killer.cancel()

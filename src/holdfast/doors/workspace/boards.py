@@ -118,7 +118,7 @@ GATES = {
         (*COMMON, Option("--met", "The number of a gate that is met; may be repeated.", is_repeated=True)),
         set_gates,
         _gate_lines,
-        "Set all gates at once, in order; the first that is not met comes next.",
+        "Set all gates at once, in order; the first unmet one comes next.",
         ("attention_anchor",),
         takes_words=True,
     ),
