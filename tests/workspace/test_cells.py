@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from holdfast.domain.errors import Code
+from holdfast.embedded import Embedded
 from tests.workspace.conftest import START_AT, Checkout, autonomous
 
 LEASE = 60
@@ -351,6 +353,24 @@ def test_a_takeover_that_was_decided_on_another_state_is_told_who_won(
 
 
 # Clear.
+
+
+def test_a_clear_that_meant_another_session_clears_nothing(checkout: Checkout) -> None:
+    from holdfast.commands.workspace_starts import ClearWorkspace
+    from holdfast.domain.errors import Refusal
+
+    seen = checkout.interactive()
+    checkout.done("clear")
+    checkout.interactive()
+    before = checkout.rows()
+    database = Embedded(str(checkout.directory / "state.db"), creates=False)
+    try:
+        outcome = database.run(ClearWorkspace("workspace=main", expected_session_id=seen["session_id"]))
+    finally:
+        database.close()
+    assert isinstance(outcome, Refusal)
+    assert outcome.code == Code.WORKSPACE_CHANGED
+    assert checkout.rows() == before
 
 
 def test_a_clear_reports_what_it_cleared(checkout: Checkout) -> None:

@@ -171,6 +171,7 @@ class ClearWorkspace(NamedTuple):
 
     force: somebody insists, and says why; nobody knows whether they are who they say.
     expected_session_id: as this door shows it, the one that the caller decided on; None: any.
+    expected_revision: the one at which it was seen.
     """
 
     scope: str
@@ -178,6 +179,7 @@ class ClearWorkspace(NamedTuple):
     reason: str | None = None
     force: bool = False
     expected_session_id: str | None = None
+    expected_revision: int = 0
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The workspace's row; its session and scope follow from it."""
@@ -193,9 +195,10 @@ class ClearWorkspace(NamedTuple):
             return Reply({"cleared": False, "reason": self.reason})
         require_clearable(state, actor_id=self.actor_id, is_forced=self.force, now_ms=view.now.wall_ms)
         session_id = None if state.session_id is None else shown_id(state.session_id)
-        if self.expected_session_id is not None and self.expected_session_id != session_id:
+        if self.expected_session_id not in (None, session_id):
             # Whoever decided to clear meant another session.
-            require_expected(state, revision=state.revision, expected_revision=-1, command="clear")
+            expected = self.expected_revision
+            require_expected(state, revision=state.revision, expected_revision=expected, command="clear")
         if self.force:
             told = json.dumps({"claimed_by": self.actor_id, "is_verified": False})
             target = state.session_id or self.scope

@@ -114,6 +114,7 @@ def clear(context: Context) -> dict[str, Any]:
         arguments.text("reason"),
         force=arguments.flag("force"),
         expected_session_id=before.get("session_id"),
+        expected_revision=before.get("revision") or 0,
     )
     report = _run_here(context, command)
     if report is None:

@@ -72,6 +72,7 @@ class WorkspaceClearBody(Record, kw_only=True):
     reason: Reason | None = None
     force: bool = False
     expected_session_id: Id | None = None
+    expected_revision: Natural = 0
 
 
 class EscalationBody(Record, kw_only=True):
