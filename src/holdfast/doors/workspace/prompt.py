@@ -11,14 +11,15 @@ from holdfast.doors.workspace.place import PlaceInvalid
 OPTIONS = (
     Option("--path", "The workspace. Default: the current directory."),
     Option("--profile", "Default: HOLDFAST_PROFILE, else main."),
-    Option("--format", "The segment; {status}, {actor}, {mode}, {minutes} and {left} are filled in."),
+    Option("--format", "With {status}, {actor}, {mode}, {minutes} and {left} filled in."),
 )
 FORMAT = "{status}:{actor}{left}"
 ACTOR_CHARS_MAX = 24
 USAGE = """\
 Usage: holdfast prompt [OPTIONS]
 
-A segment for a shell's prompt: nothing where there is no session, and never an error.
+A segment for a shell's prompt: nothing where there is no session, and never an
+error.
 
   bash  PS1='$(holdfast prompt) '"$PS1"
   zsh   setopt prompt_subst; PROMPT='$(holdfast prompt) '"$PROMPT"
