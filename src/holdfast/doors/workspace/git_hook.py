@@ -36,7 +36,7 @@ fi
 USAGE = """\
 Usage: holdfast git-hook install|uninstall|check [OPTIONS]
 
-  install    have `git push` refused from a session whose token is no longer current
+  install    refuse `git push` from a session whose token is no longer current
   uninstall  put back what was there before
   check      what the hook asks: exit 0 if a push may go out, 1 if not
 """
