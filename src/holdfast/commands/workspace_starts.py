@@ -18,7 +18,7 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditAction
 from holdfast.domain.errors import Code, Identity, Refusal
 from holdfast.domain.ids import SessionId
-from holdfast.domain.limits import SECOND_MS
+from holdfast.domain.limits import LEASE_MS_MAX, SECOND_MS
 from holdfast.domain.policy import AUTONOMOUS, INTERACTIVE, Policy, PolicyRequest, resolve
 from holdfast.domain.scope import ScopeParts, acquire
 from holdfast.domain.service_time import Moment
@@ -28,7 +28,6 @@ from holdfast.domain.workspace import (
     COSTS_MAX,
     Entry,
     EntryKind,
-    Lifecycle,
     Mode,
     OwnerKind,
     State,
@@ -40,8 +39,6 @@ from holdfast.domain.workspace import (
     require_takeover,
     start_step,
 )
-
-SCOPE_PARTS = frozenset(ScopeParts._fields)
 
 
 class StartWorkspace(NamedTuple):
@@ -92,7 +89,6 @@ class StartWorkspace(NamedTuple):
             legacy_json=None,
         )
         view.put(workspace)
-        view.put(find_profile_of(view, started)._replace(mode=mode.value))
         return Reply(
             {**_report(view, self.scope, started), "reset": step != Step.REFRESH, "refreshed": step == Step.REFRESH},
             created=step != Step.REFRESH,
@@ -338,12 +334,9 @@ def legacy_row(text: str) -> dict[str, Any]:
             raise ValueError(f"`{name}` is {row[name]!r}, which is none that there is")
     row["revision"] = row.get("revision") or 0
     lease_s = row.get("lease_ttl_secs")
-    if lease_s is not None and lease_s > LEASE_SECONDS_MAX:
-        row["lease_ttl_secs"] = LEASE_SECONDS_MAX
+    if lease_s is not None and lease_s > LEASE_MS_MAX // SECOND_MS:
+        row["lease_ttl_secs"] = LEASE_MS_MAX // SECOND_MS
     return row
-
-
-LEASE_SECONDS_MAX = 2_592_000
 
 
 def _parts(view: View, found: Found) -> ScopeParts:
@@ -351,13 +344,6 @@ def _parts(view: View, found: Found) -> ScopeParts:
         return ScopeParts()
     profile = find_profile(view, found.session)
     return ScopeParts(profile.project_id, profile.venture, profile.repo, profile.track, profile.workspace)
-
-
-def find_profile_of(view: View, started: Reply) -> Any:
-    """The profile of the session that a start answered with."""
-    from holdfast.domain.session import SessionProfile
-
-    return view.get(SessionProfile, started.body["id"])
 
 
 def _report(view: View, scope: str, started: Reply) -> dict[str, Any]:
@@ -455,6 +441,3 @@ class KeepBaseline(NamedTuple):
             keeps=BASELINES_MAX,
         )
         return Reply({"kept": True})
-
-
-__all__ = ["ClearWorkspace", "ImportWorkspace", "KeepBaseline", "Lifecycle", "StartWorkspace", "TakeOverWorkspace"]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.commands.view import Reply
 from holdfast.domain.errors import Refusal
+from holdfast.domain.limits import LEASE_MS_MAX, SECOND_MS
+from holdfast.domain.policy import INTERACTIVE
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace import place, words
 from holdfast.doors.workspace.arguments import Arguments, HelpWanted, Option, Usage, help_of, parse, require
@@ -17,7 +19,6 @@ from holdfast.embedded import Embedded, failure_of
 if TYPE_CHECKING:
     from holdfast.doors.workspace.server import Remote
 
-LEASE_SECONDS_MAX = 2_592_000
 ID_CHARS_MAX = 200
 REASON_CHARS_MAX = 2_000
 
@@ -33,7 +34,7 @@ COMMON = (
 
 MODES = ("general", "research", "implement")
 OWNER_KINDS = ("interactive", "runtime_supervisor", "runtime_worker")
-LEASE = Option("--lease-seconds", "How long the lease runs.", is_number=True, numbers=(1, LEASE_SECONDS_MAX))
+LEASE = Option("--lease-seconds", "How long the lease runs.", is_number=True, numbers=(1, LEASE_MS_MAX // SECOND_MS))
 ACTOR = Option("--actor-id", "Who acts.")
 SUPERVISOR = Option("--supervisor-id", "Who else may clear the session.")
 
@@ -168,7 +169,7 @@ def heartbeat(context: Context) -> dict[str, Any]:
     return report
 
 
-INTERACTIVE_LEASE_SECONDS = 28_801
+INTERACTIVE_LEASE_SECONDS = INTERACTIVE.lease_ms // SECOND_MS
 
 HEARTBEAT = Verb(
     "session-state-heartbeat",
