@@ -57,6 +57,8 @@ def install(level: str) -> None:
     run(*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", LOCKS[level])
     if level == "runtime":
         run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
+        # A command in a shell's prompt must not compile what it imports, whoever may not write beside it.
+        run(PYTHON, "-I", "-m", "compileall", "-q", ROOT / "src")
     stamp_of(level).write_text(wanted(level))
 
 

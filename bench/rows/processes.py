@@ -20,6 +20,8 @@ from tests.support.server import HOST, KEY
 START_GOAL = Goal(1.0, is_floor=False, of_ratio=False)
 MEMORY_GOAL = Goal(120, is_floor=False, of_ratio=False)
 COMMAND_GOAL = Goal(3, is_floor=False)
+HOOK_COMMAND_GOAL = Goal(6, is_floor=False)
+"""Of what shells and hooks run all the time: 3 is the aim, and 6 the promise."""
 
 START_SECONDS_MAX = 60.0
 IDLE_SECONDS = 1.0
@@ -64,6 +66,23 @@ def commands(stand: Stand) -> Iterator[Row]:
             beside=[each for _, each in pairs],
             goals=(COMMAND_GOAL,),
         )
+    checkout = stand.directory / "checkout"
+    checkout.mkdir(exist_ok=True)
+    place = ("--path", str(checkout), "--actor-id", "bench")
+    lease = ("--lifecycle", "autonomous", "--lease-seconds", "86400")
+    _cpu_ms(("-m", "holdfast", "session-state", "start", *lease, *place), environ)
+    pairs = alternated(
+        lambda: _cpu_ms(("-m", "holdfast", "session-state", "heartbeat", *place), environ),
+        lambda: _cpu_ms(("-c", "pass"), environ),
+        runs=4 * stand.options.runs,
+    )
+    yield compared(
+        "holdfast session-state heartbeat, CPU ms",
+        "",
+        ours=[each for each, _ in pairs],
+        beside=[each for _, each in pairs],
+        goals=(HOOK_COMMAND_GOAL,),
+    )
 
 
 def _start(database: Database, home: Path) -> Started:

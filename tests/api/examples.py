@@ -11,6 +11,10 @@ from tests.api.driver import Account, Json, Request
 ABOUT: Final = "{about}"
 """Stands in a body or a query for the id of the session that the example is about."""
 
+SESSION: Final = "{session}"
+ESCALATION: Final = "{escalation}"
+"""Likewise for the session and an escalation of the workspace that the example is about."""
+
 
 class Example(NamedTuple):
     """What to send to a route. after: verbs said before, by which the session comes into a state that allows it."""
@@ -133,6 +137,15 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("PUT", "/v1/docs/{venture}/{name}"): Example({"content": "# Conventions"}),
     ("GET", "/v1/docs/{venture}/{name}"): Example(),
     ("DELETE", "/v1/docs/{venture}/{name}"): Example(),
+    ("GET", "/v1/workspaces"): Example(query="scope=workspace%3Dexample"),
+    ("POST", "/v1/workspaces/start"): Example({"scope": "workspace=start"}),
+    ("POST", "/v1/workspaces/heartbeat"): Example({"scope": ABOUT, "activity": "reading"}),
+    ("POST", "/v1/workspaces/takeover"): Example({"scope": ABOUT, "actor_id": "other", "reason": "it fell silent"}),
+    ("POST", "/v1/workspaces/clear"): Example({"scope": "workspace=example"}),
+    ("POST", "/v1/workspaces/escalations"): Example({"scope": "workspace=example", "reason": "which one?"}),
+    ("POST", "/v1/workspaces/escalations/resolve"): Example({"scope": ABOUT, "id": ESCALATION}),
+    ("POST", "/v1/workspaces/gates"): Example({"scope": "workspace=example", "gates": [{"text": "it is reviewed"}]}),
+    ("POST", "/v1/workspaces/baseline"): Example({"scope": ABOUT, "session_id": SESSION, "digests": {"gates": "0a"}}),
 }
 
 ALL: Final[Sequence[Route]] = ROUTES
@@ -150,6 +163,9 @@ def named(route: Route) -> str:
 def example(account: Account, route: Route, *, by: str = "admin") -> Request:
     """A request that is accepted, about something that was made for it."""
     found = EXAMPLES[route.method, route.path]
+    if "/workspaces/" in route.path:
+        assert found.body is not None
+        return account.request(route.method, route.path, _in_workspace(account, route, found.body), by=by)
     about = _made(account, route, found)
     if "{venture}" in route.path:
         return account.request(route.method, f"/v1/docs/dfg/{about}", found.body, by=by)
@@ -266,3 +282,20 @@ def _filled(body: Json, about: str) -> Json:
     if "heartbeats" in body:
         return {"heartbeats": [{"session_id": about}]}
     return {name: about if value == ABOUT else value for name, value in body.items()}
+
+
+def _in_workspace(account: Account, route: Route, body: Json) -> Json:
+    """The body of an example about a new workspace, in which an agent works, or fell silent."""
+    if ABOUT not in body.values():
+        return body
+    scope = f"workspace={next(_numbers)}"
+    owner = {"owner_kind": "runtime_worker", "actor_id": "worker", "lease_seconds": 60}
+    is_takeover = route.path.endswith("takeover")
+    started = account.call("POST", "/v1/workspaces/start", {"scope": scope, **(owner if is_takeover else {})})
+    session_id = str(started.json["session_id"])
+    if is_takeover:
+        core_id, token = session_id.replace("ses_", "sess_"), started.json["fencing_token"]
+        assert account.call("POST", f"/v1/sessions/{core_id}/stall", {**REASON, "fencing_token": token}).status == 200
+    added = account.call("POST", "/v1/workspaces/escalations", {"scope": scope, "reason": "which one?"})
+    filled = {ABOUT: scope, SESSION: session_id, ESCALATION: added.json["escalation"]["id"]}
+    return {name: filled.get(value, value) if isinstance(value, str) else value for name, value in body.items()}

@@ -12,7 +12,7 @@ from holdfast.engine import sweeper as sweeping
 from holdfast.engine.sweeper import Sweeper
 from holdfast.store.port import Store, StoreFull, StoreUnavailable
 from holdfast.store.postgres import PostgresTransaction
-from holdfast.store.sqlite import SqliteTransaction
+from holdfast.store.sqlite_rows import SqliteTransaction
 from holdfast.testing.clock import FakeClock
 from tests.api.driver import CONFIGURED_KEY, Account, Request, Server, open_store
 from tests.support.server import eventually

@@ -90,7 +90,8 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
         }
         change = changes.get(route.path, {"reason": "another"})
         if route.body is not None and "reason" not in route.body.__struct_fields__ and route.path not in changes:
-            change = {"fencing_token": 1} if "fencing_token" in route.body.__struct_fields__ else {"agent": "another"}
+            others: Json = {"fencing_token": 1, "agent": "another", "scope": "another"}
+            change = next({name: others[name]} for name in others if name in route.body.__struct_fields__)
         request = request._replace(body=request.body | change)
     elif "?" in request.target:
         more = "reason=another" if "/accounts/" in route.path else "fencing_token=1"

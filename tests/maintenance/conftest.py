@@ -27,6 +27,8 @@ from holdfast.commands.rows import Members
 from holdfast.commands.starts import About
 from holdfast.commands.tasks import ClaimTask, CreateTask
 from holdfast.commands.webhooks import CreateWebhook, TryWebhook
+from holdfast.commands.workspace_entries import AddEscalation
+from holdfast.commands.workspace_starts import StartWorkspace
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.alerts import AlertRule, AlertType
@@ -34,6 +36,7 @@ from holdfast.domain.handoff import Topic, drafted
 from holdfast.domain.ids import AccountId, MachineId, SessionId, TaskId, WebhookId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.domain.webhooks import SECRET_ENTROPY_BYTES
+from holdfast.domain.workspace import OwnerKind
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresStore
 from holdfast.store.sqlite import SqliteStore
@@ -95,6 +98,8 @@ def fill(store: Store, clock: FakeClock) -> Caller:
     caller.accepted(RegisterMachine(MachineId(about.machine_id), said), by=actor())
     caller.accepted(start("repo=text", client_session_id="client-1", about=about), key="start-once", by=actor())
     _be_told(caller)
+    caller.accepted(StartWorkspace("workspace=main", OwnerKind.INTERACTIVE, "interactive"), by=actor())
+    caller.accepted(AddEscalation("workspace=main", "which one?", blocking=True), by=actor())
     return caller
 
 

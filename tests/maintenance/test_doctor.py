@@ -49,6 +49,9 @@ BREAKS = {
         "update session set scope = 'one', held_scope = 'one', exclusive = true where held_scope is not null"
     ),
     "held_scope_is_own_scope": "update session set held_scope = 'another' where held_scope is not null",
+    "workspace_session_on_its_scope": (
+        "update workspace set session_id = (select min(id) from session where scope <> 'workspace=main')"
+    ),
     "checkpoints_without_gaps": "delete from checkpoint where number = 1",
     "events_without_gaps": "delete from event where number = 3",
     "sessions_have_profiles": "delete from session_profile",

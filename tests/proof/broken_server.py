@@ -17,7 +17,7 @@ from holdfast.doors.cli.main import main
 from holdfast.engine import batch, event_hub, process
 from holdfast.store.port import Store
 from holdfast.store.postgres import PostgresTransaction
-from holdfast.store.sqlite import SqliteTransaction
+from holdfast.store.sqlite_rows import SqliteTransaction
 
 LATE_SECONDS = 0.02
 CLOCK_FILE = "wall-clock-offset"

@@ -23,6 +23,7 @@ from holdfast.domain.service_time import ServiceState
 from holdfast.domain.session import ClientSession, Session, SessionProfile
 from holdfast.domain.task import Task, TaskDependency
 from holdfast.domain.webhooks import Webhook, WebhookDelivery
+from holdfast.domain.workspace import Entry, Workspace
 
 Value = str | int | bool | None
 Row = tuple[Value, ...]
@@ -70,6 +71,8 @@ TABLES: Final[dict[type[Row], Table]] = {
         Table("key_usage", KeyUsage, ("id",)),
         Table("idempotency", IdempotencyRecord, ("id",)),
         Table("client_session", ClientSession, ("account_id", "client_session_id")),
+        Table("workspace", Workspace, ("account_id", "scope")),
+        Table("workspace_entry", Entry, ("account_id", "scope", "id")),
         Table("scope", Scope, ("account_id", "scope")),
         Table("session", Session, ("id",)),
         Table("session_profile", SessionProfile, ("id",)),

@@ -4,15 +4,10 @@ The records of an account are a chain: each carries the hash of the one before i
 or inserted without every later one showing it.
 """
 
-import hashlib
-import json
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import rfc8785
-
 from holdfast.domain.ids import AccountId, AuditId, KeyId
-from holdfast.domain.times import rfc3339
 
 
 class AuditAction(StrEnum):
@@ -42,6 +37,7 @@ class AuditAction(StrEnum):
     SESSION_DELETED = "session.deleted"
     MACHINE_DECLARED = "machine.declared"
     MACHINE_DELETED = "machine.deleted"
+    WORKSPACE_FORCE_CLEARED = "workspace.force_cleared"
     SESSIONS_CLEANED_UP = "sessions.cleaned_up"
 
 
@@ -106,6 +102,10 @@ def blanked(record: AuditRecord) -> AuditRecord:
 
 def record_body(record: AuditRecord) -> dict[str, Any]:
     """A record as everybody sees it, and, without its own hash, what is hashed."""
+    import json  # Few commands leave a record, and all of them know this type.
+
+    from holdfast.domain.times import rfc3339
+
     return {
         "id": record.id,
         "account_id": record.account_id,
@@ -124,6 +124,10 @@ def record_body(record: AuditRecord) -> dict[str, Any]:
 
 def sha256_of(record: AuditRecord) -> str:
     """The hash that a record ought to have. Source: RFC 8785."""
+    import hashlib
+
+    import rfc8785
+
     body = record_body(record)
     del body["sha256"]
     return hashlib.sha256(rfc8785.dumps(body)).hexdigest()

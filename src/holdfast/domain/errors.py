@@ -49,6 +49,30 @@ class Code(StrEnum):
     FENCING_TOKEN_STALE = "fencing_token_stale"
     REVISION_CONFLICT = "revision_conflict"
     VERSION_CONFLICT = "version_conflict"
+    WORKSPACE_OWNED = "workspace_owned"
+    WORKSPACE_OWNED_AUTONOMOUS = "workspace_owned_autonomous"
+    WORKSPACE_OWNED_INTERACTIVE = "workspace_owned_interactive"
+    WORKSPACE_STALE_OWNED = "workspace_stale_owned"
+    WORKSPACE_STALE_AUTONOMOUS = "workspace_stale_autonomous"
+    WORKSPACE_EMPTY = "workspace_empty"
+    WORKSPACE_STALE = "workspace_stale"
+    WORKSPACE_STALE_INTERACTIVE = "workspace_stale_interactive"
+    WORKSPACE_CHANGED = "workspace_changed"
+    WORKSPACE_FULL = "workspace_full"
+    HEARTBEAT_NOT_AUTONOMOUS = "heartbeat_not_autonomous"
+    HEARTBEAT_NOT_OWNER = "heartbeat_not_owner"
+    HEARTBEAT_WITHOUT_SESSION = "heartbeat_without_session"
+    ACTIVITY_TOO_LONG = "activity_too_long"
+    TAKEOVER_OF_NOTHING = "takeover_of_nothing"
+    TAKEOVER_OF_INTERACTIVE = "takeover_of_interactive"
+    TAKEOVER_TOO_EARLY = "takeover_too_early"
+    TAKEOVER_OF_OWN = "takeover_of_own"
+    TAKEOVER_WITHOUT_LEASE = "takeover_without_lease"
+    CLEAR_WITHOUT_ACTOR = "clear_without_actor"
+    CLEAR_STALE_WITHOUT_ACTOR = "clear_stale_without_actor"
+    CLEAR_OF_STALE = "clear_of_stale"
+    CLEAR_OF_STALE_WITHOUT_LEASE = "clear_of_stale_without_lease"
+    CLEAR_OF_ACTIVE = "clear_of_active"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     SECRET_ALREADY_SHOWN = "secret_already_shown"
     CURSOR_INVALID = "cursor_invalid"
@@ -110,6 +134,69 @@ SENTENCES: dict[Code, str] = {
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
     Code.VERSION_CONFLICT: "The document {name} is at version {version}, not {given}; nothing was written.",
     Code.REVISION_CONFLICT: "{subject} is at revision {revision}, not {given}; nothing was written.",
+    Code.WORKSPACE_OWNED: (
+        "active autonomous session is owned by `{owner}`; explicit takeover or clear is required before a "
+        "different actor can start"
+    ),
+    Code.WORKSPACE_OWNED_AUTONOMOUS: (
+        "active autonomous session is owned by `{owner}`; clear it or wait for it to become stale before "
+        "switching back to interactive work"
+    ),
+    Code.WORKSPACE_OWNED_INTERACTIVE: (
+        "active interactive session already exists in this workspace; clear it or wait for it to become "
+        "stale before autonomous start"
+    ),
+    Code.WORKSPACE_STALE_OWNED: (
+        "stale autonomous session is owned by `{owner}`; use `holdfast session-state takeover` to adopt it"
+    ),
+    Code.WORKSPACE_STALE_AUTONOMOUS: (
+        "stale autonomous session is owned by `{owner}`; clear it or use explicit takeover before interactive start"
+    ),
+    Code.WORKSPACE_EMPTY: (
+        "no active session telemetry is available; run `holdfast session-state start --path .` first"
+    ),
+    Code.WORKSPACE_STALE: (
+        "autonomous session lease for `{actor}` is stale; restart with the same actor or use takeover deliberately"
+    ),
+    Code.WORKSPACE_STALE_INTERACTIVE: "interactive session is stale; run `holdfast session-state start` for another",
+    Code.WORKSPACE_CHANGED: (
+        "{command} detected concurrent session mutation: expected revision {expected}, current is "
+        "{revision}, and it is owned by `{owner}`; retry `holdfast session-state {command}`"
+    ),
+    Code.WORKSPACE_FULL: "This workspace has {limit} {what}, which is as many as it may have.",
+    Code.HEARTBEAT_NOT_AUTONOMOUS: "heartbeat requires an active autonomous session",
+    Code.HEARTBEAT_NOT_OWNER: "heartbeat requires actor `{actor}` to match the active autonomous owner `{owner}`",
+    Code.HEARTBEAT_WITHOUT_SESSION: "active autonomous session is missing session_id",
+    Code.ACTIVITY_TOO_LONG: "activity text is too long (max {limit} characters)",
+    Code.TAKEOVER_OF_NOTHING: "no stale autonomous session exists to take over",
+    Code.TAKEOVER_OF_INTERACTIVE: "takeover only applies to stale autonomous sessions",
+    Code.TAKEOVER_TOO_EARLY: (
+        "takeover is only allowed after the active autonomous lease becomes stale; it is owned by `{owner}`"
+    ),
+    Code.TAKEOVER_OF_OWN: (
+        "takeover requires a different actor than the stale owner; use `holdfast session-state start` to "
+        "recover the same actor lease"
+    ),
+    Code.TAKEOVER_WITHOUT_LEASE: (
+        "stale autonomous session is missing lease_ttl_secs and cannot be taken over safely without `--lease-seconds`"
+    ),
+    Code.CLEAR_WITHOUT_ACTOR: ("clearing an autonomous session requires `--actor-id` matching the owner or supervisor"),
+    Code.CLEAR_STALE_WITHOUT_ACTOR: (
+        "clearing an autonomous session requires `--actor-id` matching the owner or supervisor"
+    ),
+    Code.CLEAR_OF_STALE: (
+        "actor `{actor}` is not authorized to clear the stale autonomous session owned by `{owner}`; use "
+        "`holdfast session-state takeover --actor-id <actor-id> --reason <reason>` to reclaim the lease for "
+        "a different actor, or retry `clear` with the owner or supervisor actor-id"
+    ),
+    Code.CLEAR_OF_STALE_WITHOUT_LEASE: (
+        "actor `{actor}` is not authorized to clear the stale autonomous session owned by `{owner}`; use "
+        "`holdfast session-state takeover --actor-id <actor-id> --reason <reason> --lease-seconds <seconds>` "
+        "to reclaim the lease for a different actor, or retry `clear` with the owner or supervisor actor-id"
+    ),
+    Code.CLEAR_OF_ACTIVE: (
+        "actor `{actor}` is not authorized to clear the active autonomous session owned by `{owner}`"
+    ),
     Code.IDEMPOTENCY_KEY_REUSED: "This Idempotency-Key was used for another body on the same path.",
     Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",
     Code.CURSOR_INVALID: "This cursor does not belong to this list and filter.",

@@ -4,9 +4,6 @@ A key is a prefix that scanners can find, 32 random characters, and a checksum t
 one without asking the store. Only its SHA-256 is kept.
 """
 
-import hashlib
-import hmac
-import zlib
 from typing import NamedTuple
 
 from holdfast.domain.actor import KeyScope
@@ -96,6 +93,8 @@ def format_key(entropy: bytes) -> str:
 
 def is_well_formed(text: str) -> bool:
     """Whether a text has the form and the checksum of a key; says nothing about whether it is known."""
+    import hmac  # All commands know this type, and few know a secret.
+
     body, checksum = text[len(KEY_PREFIX) : -_CHECKSUM_CHARS], text[-_CHECKSUM_CHARS:]
     is_shaped = text.startswith(KEY_PREFIX) and len(text) == len(KEY_PREFIX) + _RANDOM_CHARS + _CHECKSUM_CHARS
     return is_shaped and hmac.compare_digest(checksum.encode(), _checksum(body).encode())
@@ -103,10 +102,14 @@ def is_well_formed(text: str) -> bool:
 
 def secret_sha256(key: str) -> str:
     """What is stored and looked up instead of the key; a key has too much entropy to need a salt."""
+    import hashlib
+
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _checksum(body: str) -> str:
+    import zlib
+
     return _base62(zlib.crc32(body.encode()), _CHECKSUM_CHARS)
 
 

@@ -1,7 +1,6 @@
 """Scopes: what a session works on, and the counter from which its fencing tokens are drawn."""
 
 from typing import NamedTuple
-from urllib.parse import quote
 
 from holdfast.domain.ids import AccountId, SessionId
 
@@ -31,6 +30,8 @@ class ScopeParts(NamedTuple):
 
 def canonical(parts: ScopeParts) -> str:
     """The string that names these parts: `key=value`, percent-encoded, joined by `;` in their fixed order."""
+    from urllib.parse import quote
+
     given = zip(ScopeParts._fields, parts, strict=True)
     return ";".join(f"{name}={quote(value, safe='')}" for name, value in given if value is not None)
 

@@ -3,30 +3,27 @@
 A plain synchronous function. The writer thread, the embedded command line and the tests call it alike.
 """
 
-import json
-import logging
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING
 
-from holdfast.commands.accounts import EraseRows
-from holdfast.commands.bodies import Body
-from holdfast.commands.cleanup import CleanUp
 from holdfast.commands.command import Envelope
-from holdfast.commands.retention import RetireRows
 from holdfast.commands.rows import IdempotencyRecord, Key, Need, Row
-from holdfast.commands.transitions import DeleteSession
 from holdfast.commands.view import Reply, Unloaded, View
 from holdfast.domain.audit import AuditHead, AuditRecord, chained, new_head
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import Mint
 from holdfast.domain.retention import is_past
 from holdfast.domain.service_time import Moment, is_tick_due, moment, tick
-from holdfast.domain.webhooks import is_webhook_id
 from holdfast.engine.meters import BatchMeter
-from holdfast.store.port import CommitUnknown, Conflict, Store, StoreFull, StoreUnavailable, Transaction
+from holdfast.store.port import CommitUnknown, Conflict, StoreFull, StoreUnavailable, Transaction, Writable
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import logging
+
+    from holdfast.commands.bodies import Body
+    from holdfast.commands.command import Command
+    from holdfast.engine.meters import BatchMeter
 
 Outcome = Reply | Refusal
 
@@ -45,7 +42,7 @@ class _Unsettled(Exception):
 
 
 def run_batch(
-    store: Store, envelopes: Sequence[Envelope], *, mint: Mint, meter: BatchMeter | None = None
+    store: Writable, envelopes: Sequence[Envelope], *, mint: Mint, meter: "BatchMeter | None" = None
 ) -> list[Outcome]:
     """Carry out a batch and answer each of its commands, in order; on return, what was kept is durable.
 
@@ -71,14 +68,26 @@ def run_batch(
         return [outcome_unknown() for _ in envelopes]
     except Exception:
         # A bug in loading or saving; the transaction was rolled back. Whoever did not cause it gets its answer.
-        log.exception("batch_failed commands=%d", len(envelopes))
+        _log().exception("batch_failed commands=%d", len(envelopes))
         if len(envelopes) > 1:
             return [run_batch(store, [envelope], mint=mint, meter=meter)[0] for envelope in envelopes]
         return [Refusal(Code.INTERNAL) for _ in envelopes]
 
 
-FREES_SPACE: Final = (CleanUp, DeleteSession, EraseRows, RetireRows)
-"""Commands that a full store carries out all the same, with what it keeps back for them."""
+def _log() -> "logging.Logger":
+    import logging  # Whoever runs one command as a process of its own seldom has anything to log.
+
+    return logging.getLogger(__name__)
+
+
+def _frees_space(command: "Command") -> bool:
+    """Whether a full store carries a command out all the same, with what it keeps back for it."""
+    from holdfast.commands.accounts import EraseRows
+    from holdfast.commands.cleanup import CleanUp
+    from holdfast.commands.retention import RetireRows
+    from holdfast.commands.transitions import DeleteSession
+
+    return isinstance(command, CleanUp | DeleteSession | EraseRows | RetireRows)
 
 
 def outcome_unknown() -> Refusal:
@@ -86,7 +95,7 @@ def outcome_unknown() -> Refusal:
     return Refusal(Code.OUTCOME_UNKNOWN, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
 
 
-def _alone(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | None) -> Outcome:
+def _alone(store: Writable, envelope: Envelope, *, mint: Mint, meter: "BatchMeter | None") -> Outcome:
     for _ in range(ALONE_TRIES_MAX):
         try:
             return _attempt(store, [envelope], mint=mint, meter=meter)[0]
@@ -103,9 +112,9 @@ def _alone(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | 
     return Refusal(Code.BUSY, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
 
 
-def _though_full(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMeter | None) -> Outcome:
+def _though_full(store: Writable, envelope: Envelope, *, mint: Mint, meter: "BatchMeter | None") -> Outcome:
     """What becomes of a command that a full store refused: one that frees space has what the store keeps back."""
-    if not isinstance(envelope.command, FREES_SPACE):
+    if not _frees_space(envelope.command):
         return _storage_full()
     with store.reserve_spent():
         try:
@@ -114,7 +123,9 @@ def _though_full(store: Store, envelope: Envelope, *, mint: Mint, meter: BatchMe
             return _storage_full()
 
 
-def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint, meter: BatchMeter | None) -> list[Outcome]:
+def _attempt(
+    store: Writable, envelopes: Sequence[Envelope], *, mint: Mint, meter: "BatchMeter | None"
+) -> list[Outcome]:
     """One try at the batch as a whole.
 
     Where a command finds that it needs a row that was not named, a store that locks everything loads it there and then.
@@ -148,7 +159,7 @@ def _attempt(store: Store, envelopes: Sequence[Envelope], *, mint: Mint, meter: 
     raise _Unsettled
 
 
-def _finish(transaction: Transaction, view: View, meter: BatchMeter | None) -> None:
+def _finish(transaction: Transaction, view: View, meter: "BatchMeter | None") -> None:
     changes = view.changes()
     if AuditRecord in map(type, changes.inserts):
         _chain(changes.inserts, transaction, view)
@@ -210,7 +221,7 @@ def _decide_all(envelopes: Sequence[Envelope], view: View) -> tuple[list[Outcome
             outcomes.append(refusal)
         except Exception:
             view.drop()
-            log.exception("command_failed command=%s", type(envelope.command).__name__)
+            _log().exception("command_failed command=%s", type(envelope.command).__name__)
             outcomes.append(Refusal(Code.INTERNAL))
     return outcomes, missing
 
@@ -219,6 +230,8 @@ def _decide(envelope: Envelope, view: View) -> Reply:
     """Decide, unless the same request was carried out before; then give that answer again."""
     if envelope.idempotency is None:
         return envelope.command.decide(view)
+    import json
+
     record = view.get(IdempotencyRecord, envelope.idempotency.id)
     if record is not None and not _is_expired(record, now=view.now):
         return _replayed(record, request_sha256=envelope.idempotency.request_sha256)
@@ -239,7 +252,7 @@ def _decide(envelope: Envelope, view: View) -> Reply:
     return reply
 
 
-def _kept(reply: Reply) -> Body:
+def _kept(reply: Reply) -> "Body":
     """What is kept of a reply: of one that shows a secret, what it is the secret of."""
     return {"id": reply.body["id"]} if reply.is_secret else reply.body
 
@@ -252,11 +265,15 @@ def _is_expired(record: IdempotencyRecord, *, now: Moment) -> bool:
 def _replayed(record: IdempotencyRecord, *, request_sha256: str) -> Reply:
     if record.request_sha256 != request_sha256:
         raise Refusal(Code.IDEMPOTENCY_KEY_REUSED, ways_out=(WayOut(Action.REPEAT_WITH_NEW_KEY),))
+    import json
+
+    body = json.loads(record.reply_json)
     if record.is_secret:
-        is_webhook = is_webhook_id(json.loads(record.reply_json).get("id", ""))
-        way_out = WayOut(Action.READ_WEBHOOKS if is_webhook else Action.CREATE_KEY)
+        from holdfast.domain.webhooks import is_webhook_id
+
+        way_out = WayOut(Action.READ_WEBHOOKS if is_webhook_id(body.get("id", "")) else Action.CREATE_KEY)
         raise Refusal(Code.SECRET_ALREADY_SHOWN, ways_out=(way_out,))
-    return Reply(json.loads(record.reply_json), created=record.created, is_replay=True)
+    return Reply(body, created=record.created, is_replay=True)
 
 
 def _storage_full() -> Refusal:

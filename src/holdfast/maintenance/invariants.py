@@ -70,6 +70,16 @@ INVARIANTS = (
         "select id, account_id from session where held_scope <> scope",
     ),
     Invariant(
+        "workspace_session_on_its_scope",
+        "The session of a workspace is on the workspace's scope.",
+        """
+        select workspace.scope, workspace.account_id
+        from workspace
+        join session on session.id = workspace.session_id
+        where session.account_id <> workspace.account_id or session.scope <> workspace.scope
+        """,
+    ),
+    Invariant(
         "checkpoints_without_gaps",
         "The checkpoints of a session are numbered without gaps, up to as many as it has.",
         """

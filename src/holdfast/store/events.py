@@ -4,7 +4,6 @@ Whoever takes numbers holds the counter's row until the commit, so the order of 
 node, and a number that was taken and not committed was never taken: no gaps.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,6 +17,8 @@ LastNumbers = Callable[[Mapping[str, int]], dict[str, int]]
 
 def numbered(emitted: Sequence[Emitted], *, last_numbers: LastNumbers, recorded_at_ms: int) -> list[Event]:
     """The events to insert, in order, each with the next number of its account."""
+    import json
+
     counts = Counter(each.account_id for each in emitted)
     next_numbers = {account: last - counts[account] for account, last in last_numbers(counts).items()}
     events = []

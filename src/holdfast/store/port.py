@@ -5,16 +5,18 @@ One port, three implementations: SQLite, PostgreSQL, and plain dicts (`holdfast.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
-from holdfast.commands.questions import Asked, Candidate
 from holdfast.commands.rows import Count, Key, Members, Need, Row, Value
-from holdfast.commands.statistics import Figures, StatsAsked
 from holdfast.commands.view import Changes, View
 from holdfast.domain.events import Event, EventFilter, History
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
+
+if TYPE_CHECKING:
+    from holdfast.commands.lists import Aged, AgeSearch, ListPage, ListRequest
+    from holdfast.commands.questions import Asked, Candidate
+    from holdfast.commands.statistics import Figures, StatsAsked
 
 
 class Conflict(Exception):
@@ -100,7 +102,7 @@ class Reader(Protocol):
         """Committed rows that an account has in a table which has `account_id`, by key, behind the key `after`."""
         ...
 
-    def page(self, request: ListRequest) -> ListPage:
+    def page(self, request: "ListRequest") -> "ListPage":
         """One page of a list."""
         ...
 
@@ -116,15 +118,15 @@ class Reader(Protocol):
         """Ids of sessions whose next check, or whose wake, is due, longest overdue first."""
         ...
 
-    def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
+    def candidates(self, asked: "Asked", *, limit: int) -> "list[Candidate]":
         """Some of the sessions that an alert rule may be about."""
         ...
 
-    def figures(self, asked: StatsAsked) -> Figures:
+    def figures(self, asked: "StatsAsked") -> "Figures":
         """Figures of sessions and events, added up."""
         ...
 
-    def oldest(self, search: AgeSearch, *, until_ms: int, after: Aged | None, limit: int) -> list[Aged]:
+    def oldest(self, search: "AgeSearch", *, until_ms: int, after: "Aged | None", limit: int) -> "list[Aged]":
         """Rows of an age search whose time is not after `until_ms`, in order, going on after one of them."""
         ...
 
@@ -148,8 +150,8 @@ class Reader(Protocol):
         ...
 
 
-class Store(Reader, Protocol):
-    """A database that one engine writes to and any number of readers read.
+class Writable(Protocol):
+    """A database as far as a batch is concerned.
 
     locks_everything: a transaction keeps every other writer out from its beginning on, so further rows can be loaded
     at any time; otherwise all rows have to be locked in one pass.
@@ -164,3 +166,7 @@ class Store(Reader, Protocol):
     def reserve_spent(self) -> AbstractContextManager[None]:
         """Let something be deleted meanwhile though there is no room to write, where the store keeps some back."""
         ...
+
+
+class Store(Writable, Reader, Protocol):
+    """A database that one engine writes to and any number of readers read."""

@@ -26,7 +26,7 @@ from holdfast.commands.view import Changes, Purge, View
 from holdfast.domain.events import Event, EventFilter
 from holdfast.domain.ids import AccountId
 from holdfast.domain.service_time import ServiceState
-from holdfast.store import sql
+from holdfast.store import sql, sql_figures
 from holdfast.store.clock import ProcessClock
 from holdfast.store.events import numbered
 from holdfast.store.migrating import LEDGER, Migration, pending
@@ -154,12 +154,12 @@ class PostgresStore:
 
     def candidates(self, asked: Asked, *, limit: int) -> list[Candidate]:
         """Some of the sessions that an alert rule may be about."""
-        query, values = sql.candidates(asked, sql.POSTGRES)
+        query, values = sql_figures.candidates(asked, sql.POSTGRES)
         return [Candidate(*found) for found in self._read(query, (*values, limit))]
 
     def figures(self, asked: StatsAsked) -> Figures:
         """Figures of sessions and events, added up."""
-        return sql.figures(asked, sql.POSTGRES, lambda each: self._read(each.text, each.values))
+        return sql_figures.figures(asked, sql.POSTGRES, lambda each: self._read(each.text, each.values))
 
     def count_statuses(self) -> dict[str, int]:
         """How many sessions there are of each status."""

@@ -21,6 +21,7 @@ from holdfast.doors.http.native import (
     tasks,
     upkeep,
     webhooks,
+    workspaces,
 )
 
 ROUTES = [
@@ -44,4 +45,5 @@ ROUTES = [
     *stats.ROUTES,
     *requests.ROUTES,
     *metrics.ROUTES,
+    *workspaces.ROUTES,
 ]

@@ -1,0 +1,227 @@
+"""`holdfast git-hook`: a pre-push hook that holds back a push from a session that lost its workspace.
+
+The first fence for an effect outside the database. Whoever pushes shows the token that its start or takeover answered,
+in HOLDFAST_FENCING_TOKEN; it has to be the current one. Whoever shows none is let through unless an agent works here.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+from holdfast.doors.shown import shown
+from holdfast.doors.workspace import place, words
+from holdfast.doors.workspace.arguments import Arguments, HelpWanted, Option, Usage, help_of, parse
+from holdfast.doors.workspace.place import PlaceInvalid
+from holdfast.doors.workspace.words import Stopped
+
+OPTIONS = (
+    Option("--path", "The repository. Default: the current directory."),
+    Option("--profile", "Default: HOLDFAST_PROFILE, else main."),
+)
+HOOK = "pre-push"
+CHAINED = "pre-push.before-holdfast"
+MARK = "# Made by `holdfast git-hook install`."
+SCRIPT = """\
+#!/bin/sh
+{mark} `holdfast git-hook uninstall` takes it away again.
+# It holds back a push from a session whose fencing token is not current, then does what the hook before it did.
+{check} git-hook check --path . || exit 1
+before="$(dirname -- "$0")/{chained}"
+if [ -x "$before" ]; then
+    exec "$before" "$@"
+fi
+"""
+USAGE = """\
+Usage: holdfast git-hook install|uninstall|check [OPTIONS]
+
+  install    refuse `git push` from a session whose token is no longer current
+  uninstall  put back what was there before
+  check      what the hook asks: exit 0 if a push may go out, 1 if not
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Carry out one verb; the exit code."""
+    acts = {"install": install, "uninstall": uninstall, "check": check}
+    act = acts.get(argv[0]) if argv else None
+    if act is None:
+        is_help = argv[:1] in (["-h"], ["--help"])
+        print(USAGE + "\n" + "\n".join(help_of(OPTIONS)), file=sys.stdout if is_help else sys.stderr)
+        return words.DONE if is_help else words.USAGE
+    try:
+        return act(parse(argv[1:], OPTIONS))
+    except HelpWanted:
+        print(USAGE + "\n" + "\n".join(help_of(OPTIONS)))
+        return words.DONE
+    except (Usage, PlaceInvalid) as error:
+        print(f"Error: {shown(str(error))}", file=sys.stderr)
+        return words.USAGE
+    except Stopped as stopped:
+        print(f"Error: {stopped}", file=sys.stderr)
+        if stopped.suggestion is not None:
+            print(f"Suggestion: {stopped.suggestion}", file=sys.stderr)
+        return stopped.exit_code
+    except OSError as error:
+        print(f"Error: {shown(str(error))}", file=sys.stderr)
+        return words.FAILED
+
+
+def install(arguments: Arguments) -> int:
+    """Put the hook where this repository's git looks for it; a hook that is there is run after it."""
+    directory = _hooks_directory(arguments)
+    os.makedirs(directory, exist_ok=True)
+    path, chained = os.path.join(directory, HOOK), os.path.join(directory, CHAINED)
+    if os.path.lexists(path) and not _is_ours(path):
+        if os.path.lexists(chained):
+            raise Stopped(
+                words.REFUSED,
+                "hook_exists",
+                f"both {shown(path)} and {shown(chained)} are there, and only one of them can be run after this hook",
+                "put what they do into one file, and remove the other",
+            )
+        os.rename(path, chained)
+    partial = f"{path}.{os.getpid()}"
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(SCRIPT.format(mark=MARK, check=_self(), chained=CHAINED))
+    os.chmod(partial, 0o755)
+    os.replace(partial, path)
+    print(f"Installed {shown(path)}: a push whose fencing token is not current is refused.")
+    if os.path.lexists(chained):
+        print(f"The hook that was there goes on as {shown(chained)}.")
+    return words.DONE
+
+
+def uninstall(arguments: Arguments) -> int:
+    """Put back what was there before."""
+    directory = _hooks_directory(arguments)
+    path, chained = os.path.join(directory, HOOK), os.path.join(directory, CHAINED)
+    if not _is_ours(path):
+        print(f"No hook of Holdfast at {shown(path)}")
+        return words.DONE
+    if os.path.lexists(chained):
+        os.replace(chained, path)
+    else:
+        os.remove(path)
+    print(f"Removed {shown(path)}")
+    return words.DONE
+
+
+def check(arguments: Arguments) -> int:
+    """Whether a push may go out: 0, or 1 with a sentence that says what to do."""
+    where = place.find(arguments.text("path") or ".", arguments.text("profile"))
+    token = os.environ.get("HOLDFAST_FENCING_TOKEN") or None
+    session_id = os.environ.get("HOLDFAST_SESSION_ID") or None
+    if token is not None and session_id is not None and not _is_of(where, session_id):
+        problem = _problem_of_run(where, session_id, token)
+    else:
+        found, is_current = _looked_up(where, token)
+        problem = _problem(found, is_current=is_current, token=token)
+    if problem is None:
+        return words.DONE
+    print(f"holdfast: this push was held back: {problem}", file=sys.stderr)
+    return words.FAILED
+
+
+def _problem(found: dict[str, Any], *, is_current: bool, token: str | None) -> str | None:
+    """What is wrong with a push; None: nothing."""
+    status, owner = found["status"], shown(str(found.get("actor_id") or "unknown"))
+    again = (
+        "Run `holdfast session-state show`; if this work is still wanted, start or take over the session and set "
+        "HOLDFAST_FENCING_TOKEN to the `fencing_token` that it answers. Nothing was sent."
+    )
+    if token is not None:
+        if status == "missing":
+            return f"its session is over, and nobody works in this workspace. {again}"
+        if not is_current:
+            return f"its fencing token {shown(token)} is not current; the workspace is held by `{owner}` now. {again}"
+        if status == "stale":
+            return f"the lease of its session ran out. {again}"
+        return None
+    if status == "active" and found["lifecycle"] == "autonomous":
+        return (
+            f"the workspace is held by the agent `{owner}`, and this push shows no token. If you are that agent, set "
+            "HOLDFAST_FENCING_TOKEN to the `fencing_token` that your start answered; if you are not, wait until its "
+            "lease ends, or push past the hook with `git push --no-verify`."
+        )
+    return None
+
+
+def _is_of(where: place.Place, session_id: str) -> bool:
+    """Whether a session is, or was, this workspace's own, or there is no server whose it could be."""
+    if os.environ.get("HOLDFAST_SESSION_STATE") == "server" or not os.environ.get("HOLDFAST_URL"):
+        return True
+    from holdfast.commands.rows import session_key
+    from holdfast.domain.ids import SessionId
+    from holdfast.embedded import Embedded
+
+    core_id = "sess_" + session_id[4:] if session_id.startswith("ses_") else session_id
+    try:
+        database = Embedded(where.database, creates=False)
+    except FileNotFoundError:
+        return False
+    try:
+        return any(database.rows.get(session_key(SessionId(each))) is not None for each in (core_id, session_id))
+    finally:
+        database.close()
+
+
+def _problem_of_run(where: place.Place, session_id: str, token: str) -> str | None:
+    """What is wrong with a push out of `holdfast run`, whose session a server keeps; None: nothing."""
+    from holdfast.doors.workspace.server import Remote
+
+    if Remote(where, None, url=None).holds(session_id, token):
+        return None
+    return (
+        f"the fencing token of session {shown(session_id)} is not current. Run `holdfast explain {shown(session_id)}` "
+        "to see who has its place; if this work is still wanted, start again. Nothing was sent."
+    )
+
+
+def _looked_up(where: place.Place, token: str | None) -> tuple[dict[str, Any], bool]:
+    """The workspace's session, and whether the token is its own. Raises: Stopped where no server answers."""
+    from holdfast.engine import workspaces
+
+    if os.environ.get("HOLDFAST_SESSION_STATE") == "server":
+        from holdfast.doors.workspace.server import Remote
+
+        remote = Remote(where, place.locality_id(where)[0], url=None)
+        found = remote.read(workspaces.status)
+        # A stale session keeps its token, which the server's fence does not let pass.
+        return found, token is not None and (found["status"] == "stale" or remote.is_current(token))
+    from holdfast.embedded import Embedded
+
+    try:
+        database = Embedded(where.database, creates=False)
+    except FileNotFoundError:
+        return {"status": "missing"}, False
+    scope = f"workspace={where.profile}"
+    try:
+        found = workspaces.status(database.rows, database.actor, scope=scope, actor_id=None)
+        return found, str(workspaces.token_of(database.rows, database.actor, scope=scope)) == token
+    finally:
+        database.close()
+
+
+def _hooks_directory(arguments: Arguments) -> str:
+    """Where git looks for hooks: `core.hooksPath`, or the repository's own. Raises: Stopped outside git."""
+    where = place.find(arguments.text("path") or ".", arguments.text("profile"))
+    command = ["git", "-C", where.root, "rev-parse", "--git-path", "hooks"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise Stopped(words.REFUSED, "not_a_repository", f"{shown(where.root)} is not in a git repository")
+    return os.path.join(where.root, os.fsdecode(done.stdout).rstrip("\n"))
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return MARK in file.read(4_096)
+    except OSError:
+        return False
+
+
+def _self() -> str:
+    """How a shell calls this very program, wherever its PATH leads by then."""
+    return f"{shlex.quote(sys.executable)} -I -m holdfast"
