@@ -13,7 +13,8 @@ from holdfast.commands.handoffs import CreateHandoff
 from holdfast.commands.rows import handoff_body_key, handoff_key
 from holdfast.commands.starts import About, StartSession
 from holdfast.commands.view import Changes, Reply
-from holdfast.domain.handoff import Handoff, HandoffBody, drafted
+from holdfast.domain.drafting import drafted
+from holdfast.domain.handoff import Handoff, HandoffBody
 from holdfast.domain.ids import ENTROPY_BYTES, HandoffId, Mint, SessionId
 from holdfast.domain.scope import ScopeParts, canonical
 from holdfast.engine.batch import run_batch

@@ -68,6 +68,8 @@ def test_a_recovered_session_goes_on_with_everything_that_the_old_one_was(accoun
     )  # fmt: skip
     assert (new["fencing_token"], new["recovered_from"]) == (old["fencing_token"] + 1, old["id"])
     assert (new["recovery_attempts"], new["last_checkpoint"]["summary"]) == (1, "half of it is done")
+    assert (new["last_handoff"]["auto"], new["last_handoff"]["session_id"]) == (True, old["id"])
+    assert account.get(f"/v1/sessions/{old['id']}/recovery")["last_handoff"]["id"] == new["last_handoff"]["id"]
     ended = account.session(old["id"])
     assert (ended["status"], ended["end_reason"], ended["recovered_by"]) == ("ended", "recovered", new["id"])
     assert (ended["taken_over_by"], ended["ended_at"]) == (None, account.server.now())

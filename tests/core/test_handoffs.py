@@ -10,8 +10,9 @@ from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.starts import TakeOverSession
 from holdfast.commands.transitions import ArchiveSession, DeleteSession, EndSession, FailSession
 from holdfast.commands.view import Reply
+from holdfast.domain.drafting import drafted
 from holdfast.domain.errors import Code, Refusal
-from holdfast.domain.handoff import LIFE, SETTABLE, Draft, Handoff, HandoffBody, HandoffStatus, Topic, Who, drafted
+from holdfast.domain.handoff import LIFE, SETTABLE, Draft, Handoff, HandoffBody, HandoffStatus, Topic, Who
 from holdfast.domain.ids import HandoffId, SessionId
 from holdfast.domain.limits import ABANDON_AFTER_MS
 from holdfast.domain.scope import ScopeParts, canonical

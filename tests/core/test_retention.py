@@ -21,9 +21,10 @@ from holdfast.commands.transitions import ArchiveSession, EndSession, FailSessio
 from holdfast.commands.view import Reply
 from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
+from holdfast.domain.drafting import drafted
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import Event, EventCursor, EventFilter
-from holdfast.domain.handoff import Handoff, HandoffBody, HandoffStatus, drafted
+from holdfast.domain.handoff import Handoff, HandoffBody, HandoffStatus
 from holdfast.domain.ids import SessionId, TaskId
 from holdfast.domain.limits import DAY_MS, HOUR_MS
 from holdfast.domain.liveness import Liveness, liveness

@@ -32,7 +32,8 @@ from holdfast.commands.workspace_starts import StartWorkspace
 from holdfast.config import sqlite_path
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.alerts import AlertRule, AlertType
-from holdfast.domain.handoff import Topic, drafted
+from holdfast.domain.drafting import drafted
+from holdfast.domain.handoff import Topic
 from holdfast.domain.ids import AccountId, MachineId, SessionId, TaskId, WebhookId
 from holdfast.domain.keys import KEY_ENTROPY_BYTES
 from holdfast.domain.webhooks import SECRET_ENTROPY_BYTES

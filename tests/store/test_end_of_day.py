@@ -10,8 +10,9 @@ import pytest
 from holdfast.commands.days import EndDay
 from holdfast.commands.rows import IdempotencyRecord
 from holdfast.commands.view import Reply
+from holdfast.domain.drafting import drafted
 from holdfast.domain.events import Event
-from holdfast.domain.handoff import Handoff, HandoffBody, drafted
+from holdfast.domain.handoff import Handoff, HandoffBody
 from holdfast.domain.ids import SessionId
 from holdfast.domain.session import EndReason, Session, SessionProfile
 from holdfast.store.port import Store

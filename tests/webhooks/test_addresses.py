@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast.domain.errors import Refusal
-from holdfast.domain.webhooks import is_allowed, target_of
+from holdfast.domain.webhook_targets import is_allowed, target_of
 from holdfast.doors.http.outgoing import Sender
 from tests.support.receiver import Receiver
 from tests.webhooks.conftest import Scene, sending

@@ -51,7 +51,7 @@ def test_a_webhook_hears_of_what_it_asked_for_from_when_it_was_made(scene: Scene
     started, ended = ("session.started", elsewhere["id"]), ("session.ended", elsewhere["id"])
     ended_before = ("session.ended", before["id"])
     assert heard == {
-        "all": [started, ended_before, ended],
+        "all": [("project.created", None), started, ended_before, ended],
         "kind": [ended_before],
         "one": [ended_before],
         "ends": [ended_before, ended],

@@ -224,12 +224,15 @@ def draft_where_broken_off(
         session, cause = after, _cause(after, ends[-1])
     if not is_needed:
         return
+    # Where nothing breaks off, as at a beat of a workspace, what drafts takes is not even imported.
+    from holdfast.domain.drafting import draft_for
+
     checkpoint = view.get(Checkpoint, session.id, session.checkpoint_count) if session.checkpoint_count else None
     leave(
         view,
         session,
         profile,
-        rules.draft_for(session, profile, checkpoint, cause=cause),
+        draft_for(session, profile, checkpoint, cause=cause),
         is_auto=True,
         branch=None if checkpoint is None else checkpoint.branch,
         commit_sha=None if checkpoint is None else checkpoint.commit_sha,

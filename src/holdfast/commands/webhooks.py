@@ -21,6 +21,8 @@ from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.events import EventReader, advanced
 from holdfast.domain.ids import AccountId, WebhookId
 from holdfast.domain.times import rfc3339
+from holdfast.domain.webhook_signatures import new_secret
+from holdfast.domain.webhook_targets import target_of
 from holdfast.domain.webhooks import Outcome, Webhook, WebhookDelivery
 
 READER = "webhooks"
@@ -85,14 +87,14 @@ class CreateWebhook(NamedTuple):
         require(view.actor, KeyScope.OPERATOR)
         account_id = view.actor.account_id
         require_account(view)
-        webhooks.target_of(self.url, allows_private=self.allows_private)
+        target_of(self.url, allows_private=self.allows_private)
         event_types = webhooks.check_event_types(self.event_types)
         usage = len(view.members(_of_account(account_id)))
         if usage >= webhooks.WEBHOOKS_MAX:
             raise Refusal(Code.QUOTA_EXCEEDED, what="webhooks", usage=usage, limit=webhooks.WEBHOOKS_MAX)
         if view.get(EventReader, account_id, READER) is None:
             view.put(EventReader(account_id, READER, self.last_number, view.now.wall_ms))
-        secret = webhooks.new_secret(self.secret_entropy)
+        secret = new_secret(self.secret_entropy)
         webhook = Webhook(
             id=WebhookId(view.mint(webhooks.ID_PREFIX)),
             account_id=account_id,
@@ -143,7 +145,7 @@ class ChangeWebhook(NamedTuple):
         before = find_webhook(view, self.webhook_id)
         changes = dict(self.fields)
         if "url" in changes:
-            webhooks.target_of(changes["url"], allows_private=self.allows_private)
+            target_of(changes["url"], allows_private=self.allows_private)
         if "event_types" in changes:
             changes["event_types"] = webhooks.check_event_types(changes["event_types"])
         webhook = before._replace(**changes)
@@ -196,7 +198,7 @@ class RotateWebhookSecret(NamedTuple):
     def decide(self, view: View) -> Reply:
         """The webhook with its new secret, shown this once. Raises: forbidden, not_found."""
         require(view.actor, KeyScope.OPERATOR)
-        secret = webhooks.new_secret(self.secret_entropy)
+        secret = new_secret(self.secret_entropy)
         before = find_webhook(view, self.webhook_id)
         webhook = webhooks.rotated(before, new=secret, overlap_ms=self.overlap_ms, now_ms=view.now.wall_ms)
         view.put(webhook)

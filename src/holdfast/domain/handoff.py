@@ -1,34 +1,17 @@
 """Handoffs: what one session leaves for whoever goes on, and what becomes of it.
 
 A handoff is two rows: `Handoff`, by which it is found and which its life changes, and `HandoffBody`, what may be long.
-What somebody wrote comes as a `Draft`: checked, redacted, measured and hashed by `drafted`, which is pure and takes
-time with the size of what was written, so that doors call it beside the event loop and never within a transaction.
+What somebody wrote comes as a `Draft`, which `domain.drafting` makes.
 """
 
-import hashlib
-import json
-import re
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
-
-import rfc8785
+from typing import Final, NamedTuple
 
 from holdfast.domain.actor import Actor, KeyScope, may
-from holdfast.domain.checkpoint import Checkpoint
-from holdfast.domain.errors import Action, Code, FieldError, Refusal, WayOut
+from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import AccountId, HandoffId, KeyId, SessionId
-from holdfast.domain.limits import (
-    HANDOFF_PAYLOAD_BYTES_MAX,
-    INTEGER_MAX,
-    LABEL_CHARS_MAX,
-    LIST_ITEMS_MAX,
-    NAME_CHARS_MAX,
-    SUMMARY_CHARS_MAX,
-)
-from holdfast.domain.redaction import redact_json, redact_text
 from holdfast.domain.scope import ScopeParts, canonical
-from holdfast.domain.session import EndReason, Session, SessionProfile, Status
-from holdfast.domain.times import rfc3339
+from holdfast.domain.session import EndReason, Session, Status
 
 FORMAT_VERSION: Final = "1.0"
 """The version of the handoff's own fields that is served."""
@@ -204,134 +187,6 @@ class Grade(StrEnum):
     ASSERTED = "asserted"
 
 
-_IN_ONE_LINE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-AGENT_PATTERN: Final = rf"^[^*{_IN_ONE_LINE}]*\*?(?![\s\S])"
-"""An agent's name, or the beginning of one and `*`."""
-
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-
-
-def drafted(
-    *,
-    summary: Any,
-    payload: Any,
-    status_label: Any = None,
-    to_agent: Any = None,
-    work_completed: Any = (),
-    blockers: Any = (),
-    next_actions: Any = (),
-    topic: Topic | None = None,
-    payload_schema: str | None = None,
-    schema_version: str = FORMAT_VERSION,
-) -> Draft:
-    """A handoff as it will be stored: checked, graded, without secrets, measured and hashed.
-
-    Takes JSON values of any shape, and names every field that is wrong. payload: as it was sent.
-    Raises: validation_failed, payload_too_large.
-    Source: contracts, crane, "handoff"; RFC 8785.
-    """
-    topic = topic or Topic()
-    lists = {"work_completed": work_completed, "blockers": blockers, "next_actions": next_actions}
-    errors = faults(summary=summary, status_label=status_label, to_agent=to_agent, **lists)
-    if errors:
-        raise Refusal(Code.VALIDATION_FAILED, errors=errors)
-    clean_payload = redact_json(payload)
-    clean_lists = {name: redact_json(list(items)) for name, items in lists.items()}
-    clean_summary = redact_text(summary)
-    try:
-        form = rfc8785.dumps(clean_payload.value)
-        if len(form) > HANDOFF_PAYLOAD_BYTES_MAX:
-            what, limit = "payload, in canonical form,", HANDOFF_PAYLOAD_BYTES_MAX
-            raise Refusal(Code.PAYLOAD_TOO_LARGE, what=what, limit=limit, size=len(form))
-        payload_sha256 = hashlib.sha256(form).hexdigest()
-        graded = {name: _text([_graded(item) for item in each.value]) for name, each in clean_lists.items()}
-        said = [clean_summary.value, status_label, to_agent, *graded.values(), payload_sha256, payload_schema, *topic]
-        digest = hashlib.sha256(rfc8785.dumps(said)).hexdigest()
-    except rfc8785.CanonicalizationError as error:
-        fault = FieldError("payload", f"has no canonical form: {error}")
-        raise Refusal(Code.VALIDATION_FAILED, errors=(fault,)) from error
-    # Where the payload is all that was sent, what the fields hold is in it as well.
-    redactions = max(clean_payload.number, clean_summary.number + sum(each.number for each in clean_lists.values()))
-    return Draft(
-        summary=clean_summary.value,
-        status_label=status_label,
-        to_agent=to_agent,
-        work_completed_json=graded["work_completed"],
-        blockers_json=graded["blockers"],
-        next_actions_json=graded["next_actions"],
-        payload_json=_text(clean_payload.value),
-        payload_sha256=payload_sha256,
-        payload_size_bytes=len(form),
-        payload_schema=payload_schema,
-        schema_version=schema_version,
-        topic=topic,
-        digest=digest,
-        redactions=redactions,
-    )
-
-
-def faults(
-    *, summary: Any, status_label: Any, to_agent: Any, work_completed: Any, blockers: Any, next_actions: Any
-) -> tuple[FieldError, ...]:
-    """Every field of a handoff that cannot be accepted, and why."""
-    errors = []
-    if not isinstance(summary, str) or not 1 <= len(summary) <= SUMMARY_CHARS_MAX:
-        errors.append(FieldError("summary", f"must be text of 1 to {SUMMARY_CHARS_MAX} characters"))
-    if status_label is not None and not _is_name(status_label, chars_max=LABEL_CHARS_MAX):
-        errors.append(FieldError("status_label", f"must be text of 1 to {LABEL_CHARS_MAX} characters, in one line"))
-    if to_agent is not None and not _is_name(to_agent, chars_max=NAME_CHARS_MAX, pattern=AGENT_PATTERN):
-        message = "must be an agent's name, or the beginning of one and * at its end"
-        errors.append(FieldError("to_agent", message))
-    lists = {"work_completed": work_completed, "blockers": blockers, "next_actions": next_actions}
-    for field, items in lists.items():
-        if not isinstance(items, list | tuple) or len(items) > LIST_ITEMS_MAX:
-            errors.append(FieldError(field, f"must be a list of at most {LIST_ITEMS_MAX} entries"))
-            continue
-        for position, item in enumerate(items):
-            errors += _item_faults(item, path=f"{field}[{position}]")
-    return tuple(errors[:FAULTS_MAX])
-
-
-FAULTS_MAX = 100
-"""Faults named in one answer: more than a person reads."""
-
-
-def _is_name(value: Any, *, chars_max: int, pattern: str = rf"^[^{_IN_ONE_LINE}]*(?![\s\S])") -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= chars_max and re.match(pattern, value) is not None
-
-
-def _item_faults(item: Any, *, path: str) -> list[FieldError]:
-    """What is wrong with an entry of a list: it is text, or a claim with its evidence."""
-    if isinstance(item, str):
-        return []
-    if not isinstance(item, dict):
-        return [FieldError(path, "must be text, or an object with claim, kind and value")]
-    empty = [name for name in ("claim", "value") if not isinstance(item.get(name), str) or not item[name]]
-    errors = [FieldError(f"{path}.{name}", "must be text") for name in empty]
-    if item.get("kind") not in list(EvidenceKind):
-        errors.append(FieldError(f"{path}.kind", f"must be one of {', '.join(EvidenceKind)}"))
-    sha256, exit_code, verified = item.get("sha256"), item.get("exit_code"), item.get("verified")
-    if sha256 is not None and (not isinstance(sha256, str) or not _SHA256.fullmatch(sha256)):
-        errors.append(FieldError(f"{path}.sha256", "must be 64 hexadecimal digits"))
-    if exit_code is not None and (type(exit_code) is not int or abs(exit_code) > INTEGER_MAX):
-        errors.append(FieldError(f"{path}.exit_code", "must be a whole number"))
-    if verified is not None and not isinstance(verified, bool):
-        errors.append(FieldError(f"{path}.verified", "must be true or false: whether the check was run"))
-    return errors
-
-
-def _graded(item: Any) -> Any:
-    """An entry of a list, with the grade of its evidence. What nobody says to have checked is asserted."""
-    if not isinstance(item, dict):
-        return item
-    grade = Grade.VERIFIED if item.get("verified") is True else Grade.ASSERTED
-    return {**item, "grade": grade.value}
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def stepped(handoff: Handoff, *, to: HandoffStatus, actor: Actor, note: str | None, now_ms: int) -> Handoff:
     """The handoff in another status; said again by the same key, it is as it was.
 
@@ -410,68 +265,3 @@ def has_broken_off(session: Session) -> bool:
 def is_silent_since(handoff_at_ms: int | None, session: Session) -> bool:
     """Whether nothing is left of what a session has done last: it left no handoff since it was last heard of."""
     return handoff_at_ms is None or handoff_at_ms < session.last_heartbeat_at_ms
-
-
-COPIED_BYTES_MAX = 64 * 1024
-"""A checkpoint's lists are repeated in a drafted handoff up to here; past it the draft names the checkpoint alone."""
-
-
-def draft_for(session: Session, profile: SessionProfile, checkpoint: Checkpoint | None, *, cause: str) -> Draft:
-    """What the core writes for a session that broke off: all that is known of where it stood.
-
-    cause: what became of it, as the end of a sentence about it.
-    """
-    told = {
-        "auto": True,
-        "cause": cause,
-        "session_id": session.id,
-        "agent": session.agent,
-        "status_reason": session.status_reason,
-        "branch": (checkpoint.branch if checkpoint else None) or profile.branch,
-        "commit_sha": (checkpoint.commit_sha if checkpoint else None) or profile.commit_sha,
-        "issue_number": profile.issue_number,
-        "current_task_id": profile.current_task_id,
-        "activity": session.activity,
-        "status_note": session.status_note,
-        "progress": session.progress,
-        "last_heartbeat_at": rfc3339(session.last_heartbeat_at_ms),
-        "checkpoint": None
-        if checkpoint is None
-        else {"id": checkpoint.id, "number": checkpoint.number, "created_at": rfc3339(checkpoint.created_at_ms)},
-    }
-    payload = redact_json({name: value for name, value in told.items() if value is not None})
-    lists = ("[]", "[]", "[]")
-    if checkpoint is not None:
-        kept = (checkpoint.work_completed_json, checkpoint.blockers_json, checkpoint.next_actions_json)
-        lists = kept if sum(map(len, kept)) <= COPIED_BYTES_MAX else lists
-    form = rfc8785.dumps(payload.value)
-    summary = _draft_summary(session, checkpoint, cause=cause)
-    payload_sha256 = hashlib.sha256(form).hexdigest()
-    return Draft(
-        summary=summary,
-        status_label=None,
-        to_agent=None,
-        work_completed_json=lists[0],
-        blockers_json=lists[1],
-        next_actions_json=lists[2],
-        payload_json=_text(payload.value),
-        payload_sha256=payload_sha256,
-        payload_size_bytes=len(form),
-        payload_schema=None,
-        schema_version=FORMAT_VERSION,
-        topic=Topic(),
-        digest=payload_sha256,
-        redactions=payload.number,
-    )
-
-
-def _draft_summary(session: Session, checkpoint: Checkpoint | None, *, cause: str) -> str:
-    lines = [f"{session.agent} left no handoff: its session {cause}."]
-    lines.append(f"It was last heard of at {rfc3339(session.last_heartbeat_at_ms)}.")
-    lines += [f"{name}: {text}" for name, text in (("Doing", session.activity), ("Noted", session.status_note)) if text]
-    if checkpoint is None:
-        lines.append("It wrote no checkpoint.")
-    else:
-        lines.append(f"Its last checkpoint, number {checkpoint.number}: {checkpoint.summary}")
-    text: str = redact_text("\n".join(lines)).value
-    return text if len(text) <= SUMMARY_CHARS_MAX else text[: SUMMARY_CHARS_MAX - 1] + "…"

@@ -15,7 +15,6 @@ from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import Mint
 from holdfast.domain.retention import is_past
 from holdfast.domain.service_time import Moment, is_tick_due, moment, tick
-from holdfast.engine.meters import BatchMeter
 from holdfast.store.port import CommitUnknown, Conflict, StoreFull, StoreUnavailable, Transaction, Writable
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ import h11
 
 from holdfast import __version__
 from holdfast.domain.errors import Refusal
-from holdfast.domain.webhooks import Outcome, Target, is_allowed, retry_after_ms, signature, target_of
+from holdfast.domain.webhook_signatures import signature
+from holdfast.domain.webhook_targets import Target, is_allowed, target_of
+from holdfast.domain.webhooks import Outcome, retry_after_ms
 from holdfast.engine.webhooks import Sending
 
 CONNECT_SECONDS: Final = 5.0
@@ -53,7 +55,7 @@ def addresses_of(host: str, port: int) -> list[str]:
 class Sender:
     """Sends messages, on an event loop in a thread of its own, so that requests do not wait for receivers.
 
-    timeout_seconds: for an attempt as a whole. allows_private: see `domain.webhooks.is_allowed`.
+    timeout_seconds: for an attempt as a whole. allows_private: see `domain.webhook_targets.is_allowed`.
     trust: by which receivers' certificates are checked; None: what the system trusts.
     """
 

@@ -10,11 +10,11 @@ from holdfast.commands.bodies import refusal_from_body
 from holdfast.commands.days import EndDay
 from holdfast.commands.handoffs import HANDOFF_LIST, SetHandoffStatus
 from holdfast.commands.rows import Value
-from holdfast.domain import handoff as rules
 from holdfast.domain import payload_schema
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.drafting import drafted, faults
 from holdfast.domain.errors import Code, FieldError, Refusal
-from holdfast.domain.handoff import Draft, HandoffStatus, Topic
+from holdfast.domain.handoff import Draft, HandoffStatus, Topic, addressed_as
 from holdfast.domain.ids import HandoffId, SessionId
 from holdfast.domain.session import EndReason
 from holdfast.domain.times import rfc3339
@@ -96,7 +96,7 @@ def end_faults(value: Any, _core: Core) -> list[FieldError]:
     if not is_flat and not isinstance(handoff, dict):
         return []
     prefix = "" if is_flat else "handoff."
-    found = rules.faults(**_written(value))
+    found = faults(**_written(value))
     return [FieldError(prefix + each.field, each.message) for each in found]
 
 
@@ -117,7 +117,7 @@ def _written(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_list_of(items: Any, name: str) -> bool:
     fields: dict[str, Any] = {each: [] for each in LISTS} | {name: items}
-    return items is not None and not rules.faults(summary="-", status_label=None, to_agent=None, **fields)
+    return items is not None and not faults(summary="-", status_label=None, to_agent=None, **fields)
 
 
 async def end(call: Call) -> Answer:
@@ -156,7 +156,7 @@ def _draft_of(body: EndDayBody, *, schema_json: str | None) -> Draft:
     errors = () if schema_json is None else payload_schema.faults(schema_json, payload)
     if errors:
         raise Refusal(Code.VALIDATION_FAILED, errors=errors)
-    return rules.drafted(
+    return drafted(
         **_written(msgspec.structs.asdict(body)),
         payload=payload,
         payload_schema=body.schema,
@@ -200,7 +200,7 @@ def _filters(call: Call, query: LatestHandoffQuery) -> dict[str, Value]:
     return {
         **{name: getattr(query, name) for name in names},
         "track": None if query.track is None else str(query.track),
-        "to_agent": None if query.to_agent is None else json.dumps(rules.addressed_as(query.to_agent)),
+        "to_agent": None if query.to_agent is None else json.dumps(addressed_as(query.to_agent)),
         "bound_project_id": call.actor.project_id,
     }
 

@@ -12,17 +12,9 @@ from holdfast.commands.lists import ListRequest
 from holdfast.commands.rows import Value
 from holdfast.domain import payload_schema
 from holdfast.domain.actor import KeyScope
+from holdfast.domain.drafting import AGENT_PATTERN, drafted
 from holdfast.domain.errors import Code, FieldError, Refusal
-from holdfast.domain.handoff import (
-    AGENT_PATTERN,
-    SETTABLE,
-    Draft,
-    EvidenceKind,
-    HandoffStatus,
-    Topic,
-    addressed_as,
-    drafted,
-)
+from holdfast.domain.handoff import SETTABLE, Draft, EvidenceKind, HandoffStatus, Topic, addressed_as
 from holdfast.domain.ids import HandoffId, SessionId
 from holdfast.domain.limits import INTEGER_MAX, LABEL_CHARS_MAX, LIST_ITEMS_MAX, NAME_CHARS_MAX
 from holdfast.doors.http.bodies import WITHOUT_CONTROLS, WholeBody

@@ -22,16 +22,13 @@ from holdfast.domain.events import Event
 from holdfast.domain.ids import WebhookId
 from holdfast.domain.limits import NOTE_CHARS_MAX, SECOND_MS
 from holdfast.domain.times import rfc3339
+from holdfast.domain.webhook_targets import URL_CHARS_MAX, is_allowed, private_address, target_of
 from holdfast.domain.webhooks import (
     EVENT_TYPES_MAX,
     OVERLAP_MS_DEFAULT,
     OVERLAP_MS_MAX,
     SECRET_ENTROPY_BYTES,
-    URL_CHARS_MAX,
     DeliveryStatus,
-    is_allowed,
-    private_address,
-    target_of,
 )
 from holdfast.doors.http.bodies import WITHOUT_CONTROLS
 from holdfast.doors.http.call import Answer, Call, answered
