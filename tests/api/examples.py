@@ -180,7 +180,7 @@ def example(account: Account, route: Route, *, by: str = "admin") -> Request:
 
 def _made(account: Account, route: Route, found: Example) -> str:
     """The id of what an example is about, new: of what the path is named after, else of a session."""
-    make = MAKERS.get(route.path.split("/")[2], _made_session)
+    make = MAKERS.get(route.path.removeprefix("/v1/").split("/")[0], _made_session)
     return make(account, route, found)
 
 

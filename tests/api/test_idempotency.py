@@ -81,6 +81,7 @@ def test_something_else_under_a_used_key_is_refused(route: Route, account: Accou
             "/v1/heartbeats": {"heartbeats": [{"session_id": "another"}]},
             "/v1/cleanup": {"older_than_days": 8},
             "/v1/handoffs/{id}/status": {"status": "done"},
+            "/v1/handoff-schemas/{name}/{version}": {"title": "another"},
             "/v1/docs/{venture}/{name}": {"content": "another"},
             "/v1/machines": {"hostname": "another"},
             "/v1/machines/{id}/heartbeat": {"boot_id": "another"},

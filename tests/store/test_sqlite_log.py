@@ -19,7 +19,7 @@ from holdfast.testing.caller import Caller
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.factories import start
 
-LOG_PAGES = 200
+LOG_PAGES = 400
 SUMMARY = "where the work stands " * 20
 """A text that has its place on one page, so that it can be found in a file."""
 

@@ -125,7 +125,8 @@ def event_figures(asked: StatsAsked, dialect: Dialect, *, from_at_ms: int) -> St
     text = (
         f"select {group}, event.type, event.rule, count(*), coalesce(sum({delay}), 0), coalesce(max({delay}), 0),"
         f" sum(case when {delay} <= 1000 then 1 else 0 end) from event{joined}"
-        f" where event.recorded_at_ms >= {place} and event.recorded_at_ms < {place}"
+        # What happens to a project or a machine is nobody's work.
+        f" where event.session_id <> '' and event.recorded_at_ms >= {place} and event.recorded_at_ms < {place}"
     )
     values: tuple[Value, ...] = (from_at_ms, asked.to_at_ms)
     for column, value in (("account_id", asked.account_id), ("project_id", asked.project_id)):

@@ -1665,13 +1665,15 @@ DESCRIBED: Mapping[str, Described] = {
         (Code.NOT_FOUND, Code.SECRET_ALREADY_SHOWN),
         {"overlap_seconds": 3600},
     ),
-    "POST /v1/webhooks/{id}/test": Described("test_webhook", {201: Delivery}, (Code.NOT_FOUND, Code.WEBHOOK_DISABLED)),
+    "POST /v1/webhooks/{id}/test": Described(
+        "test_webhook", {201: Delivery}, (Code.NOT_FOUND, Code.WEBHOOK_DISABLED), {}
+    ),
     "GET /v1/webhooks/{id}/deliveries": Described(
         "list_deliveries", {200: DeliveryList}, (Code.NOT_FOUND, Code.CURSOR_INVALID)
     ),
     "GET /v1/webhooks/{id}/deliveries/{delivery_id}": Described("read_delivery", {200: Delivery}, (Code.NOT_FOUND,)),
     "POST /v1/webhooks/{id}/deliveries/{delivery_id}/redeliver": Described(
-        "redeliver", {200: Delivery}, (Code.NOT_FOUND, Code.WEBHOOK_DISABLED)
+        "redeliver", {200: Delivery}, (Code.NOT_FOUND, Code.WEBHOOK_DISABLED), {}
     ),
     "POST /v1/alerts": Described(
         "create_alert_rule",
