@@ -18,6 +18,9 @@ OF_NO_ROUTE: Final = {"not_found", "malformed_path", "method_not_allowed"}
 """Codes of requests that no route was found for."""
 
 
+DOCUMENT: Final = "urn:holdfast:openapi"
+"""By what name schemas refer to the description."""
+
 OF_SOME: Final = {
     "idempotency-replayed",
     "x-idempotency-hit",
@@ -38,7 +41,9 @@ class Described:
         made = Description(ROUTES)
         self.document: Json = json.loads(made.content)
         self._router = Router(made.routes)
-        self._components = _closed(self.document["components"])
+        # Once for all validators: each that had the whole of it would take some megabytes.
+        components = _closed(self.document["components"])
+        self._registry = jsonschema_rs.Registry([(DOCUMENT, {"components": components})])
         self._validator = cache(self._validator_of)
         self._problems = self.validator({"$ref": "#/components/schemas/Problem"})
         self._crane_problems = self.validator({"$ref": "#/components/schemas/CraneError"})
@@ -82,8 +87,8 @@ class Described:
 
     def validator(self, schema: Json | bool) -> jsonschema_rs.Validator:
         """Whether values fit a schema of the description, formats included."""
-        whole = {"components": self._components, "allOf": [schema]}
-        return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+        referring = json.loads(json.dumps(schema).replace('"#/components/', f'"{DOCUMENT}#/components/'))
+        return jsonschema_rs.Draft202012Validator(referring, registry=self._registry, validate_formats=True)
 
     def _compare(self, name: str, body: Any, validator: jsonschema_rs.Validator) -> None:
         error = next(validator.iter_errors(body), None)
