@@ -170,7 +170,7 @@ def test_what_somebody_asked_to_stop_is_not_brought_back(home: Path, server: Ser
 
 
 def test_a_runner_that_is_told_to_end_does_not_restart(home: Path, server: Server, environ: dict[str, str]) -> None:
-    words = ["run", "--scope", "told", "--restart", "on-failure", "--", "sh", "-c", "exit 9"]
+    words = ["run", "--scope", "told-to-end", "--restart", "on-failure", "--", "sh", "-c", "exit 9"]
     with subprocess.Popen(
         [sys.executable, "-m", "holdfast", *words],
         cwd=home, env=process_environ(home, environ), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -180,7 +180,7 @@ def test_a_runner_that_is_told_to_end_does_not_restart(home: Path, server: Serve
             if "restarting" in line:
                 runner.send_signal(signal.SIGTERM)
         assert runner.wait(SECONDS_MAX) == 9
-    assert len(chain(server, "told")) == 1
+    assert len(chain(server, "told-to-end")) == 1
 
 
 @pytest.mark.parametrize("words", [["--restart", "always"], ["--restart", "on-failure:0"], ["--restart", "no:1"]])

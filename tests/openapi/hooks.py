@@ -15,6 +15,7 @@ RELATED_FIELDS: Final = re.compile(
     r"|(heartbeat|started|created)_(before|after)|expires_at|since|until|project_id|number|sha256|schema(\..*)?"
     r"|handoff(\..*)?|summary|status_label|to_agent|venture|Idempotency-Key"
     r"|url|event_types\[\d+\]|after_seconds|from|include_total|liveness|id|slot_count|actor_id|depends_on(\[\d+\])?"
+    r"|(work_completed|blockers|next_actions)\[.*"
 )
 """Fields that rules tie to others, or that have bounds which no schema can state: bytes rather than characters, the
 years in which a time can lie."""

@@ -64,25 +64,22 @@ class Said(NamedTuple):
 
 
 class RegisterMachine(NamedTuple):
-    """Make a machine known, or say anew what it is; it counts as a beat. machine_id: None: it gets one."""
+    """Make a machine known, or say anew what it is; it counts as a beat."""
 
-    machine_id: MachineId | None
+    machine_id: MachineId
     said: Said
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The account, the machine and its slots."""
-        if self.machine_id is None:
-            return (account_key(actor.account_id),)
         return account_key(actor.account_id), *_both(actor, self.machine_id)
 
     def decide(self, view: View) -> Reply:
         """The machine. Raises: validation_failed, not_found for an account that is gone."""
         require_account(view)
-        machine_id = self.machine_id or MachineId(view.mint("mach"))
-        known = view.get(Machine, view.actor.account_id, machine_id)
+        known = view.get(Machine, view.actor.account_id, self.machine_id)
         if known is None:
             changed = machine.register(
-                machine_id,
+                self.machine_id,
                 account_id=view.actor.account_id,
                 key_id=view.actor.key_id,
                 promised=_promised(self.said, before=None),

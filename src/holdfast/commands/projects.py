@@ -51,9 +51,11 @@ class CreateProject(NamedTuple):
     def decide(self, view: View) -> Reply:
         """The project. Raises: project_exists, not_found for another project than the one the actor is bound to."""
         require_account(view)
-        project_id = self.project_id or view.actor.project_id or view.mint("proj")
+        named = self.project_id or view.actor.project_id
+        # One that is made up is new in every round, and is not asked for: it would never be found loaded.
+        project_id = named or view.mint("proj")
         require_own(view.actor, project_id)
-        if view.get(Project, view.actor.account_id, project_id) is not None:
+        if named is not None and view.get(Project, view.actor.account_id, project_id) is not None:
             ways_out = (
                 WayOut(Action.READ_PROJECT, target=project_id),
                 WayOut(Action.CHANGE_PROJECT, target=project_id),

@@ -100,13 +100,17 @@ def _machine_id(call: Call) -> MachineId:
     return MachineId(call.ids[0])
 
 
+MACHINE_ID_BYTES = 16
+"""Random bytes in the id of a machine that brings none."""
+
+
 async def register(call: Call) -> Answer:
     """Make a machine known, or say anew what it is."""
     body: MachineBody = call.body
     if body.id is not None and body.machine_id not in (None, body.id):
         raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("id", "is another one than machine_id"),))
-    machine_id = body.machine_id or body.id
-    command = RegisterMachine(None if machine_id is None else MachineId(machine_id), _said(body, is_whole=True))
+    machine_id = body.machine_id or body.id or f"mach_{call.core.random.take(MACHINE_ID_BYTES).hex()}"
+    command = RegisterMachine(MachineId(machine_id), _said(body, is_whole=True))
     return answered(await call.execute(command))
 
 
