@@ -1,8 +1,12 @@
 """Machines from the command line: a table, one of them, maintenance, and what is refused."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +70,15 @@ def test_in_maintenance_and_back_and_forgotten_when_empty(cli: Cli, environ: dic
 @pytest.mark.parametrize("restart", ["always", "on-failure:0", "on-failure:x", "no:1"])
 def test_what_is_no_restart_is_a_mistake_in_usage(restart: str, cli: Cli, environ: dict[str, str]) -> None:
     assert cli("machine", "up", "--restart", restart, "--", "true", **environ).exit_code == 2
+
+
+def test_whoever_works_in_a_checkout_without_a_server_is_listed_too(
+    cli: Cli, environ: dict[str, str], home: Path
+) -> None:
+    assert "without a server" not in cli("ps", "--machines", **environ).stdout
+    checkout = home / "checkout"
+    checkout.mkdir()
+    command = [sys.executable, "-m", "holdfast", "session-state", "start"]
+    subprocess.run(command, cwd=checkout, env={"HOME": str(home), "PATH": os.environ["PATH"]}, check=True)
+    listed = cli("ps", "--machines", **environ).stdout
+    assert "ready" in listed.partition("without a server")[2]

@@ -71,6 +71,15 @@ def list_command(*, is_available: bool, status: str | None, url: str | None, is_
     show_machines(connect(url), is_available=is_available, status=status, is_json=is_json)
 
 
+def show_everywhere(api: "Api", *, is_json: bool) -> None:
+    """Print all machines, and for a person also who works on this one without a server."""
+    from holdfast.doors.cli.workspaces import show_presences
+
+    show_machines(api, is_available=False, status=None, is_json=is_json)
+    if not is_json:
+        show_presences()
+
+
 def show_machines(api: "Api", *, is_available: bool, status: str | None, is_json: bool) -> None:
     """Print machines as a table, or as JSON."""
     from holdfast.doors.cli import terminal

@@ -122,9 +122,9 @@ def ps_command(
     if is_machines:
         if is_all or statuses or liveness or scope or agent or limit or is_watching:
             raise click.UsageError("--machines goes with --json and --url alone; for more, use: holdfast machine list")
-        from holdfast.doors.cli.machines import show_machines
+        from holdfast.doors.cli.machines import show_everywhere
 
-        show_machines(connect(url), is_available=False, status=None, is_json=is_json)
+        show_everywhere(connect(url), is_json=is_json)
         return
     if is_of_tasks or is_of_projects:
         has_filters = statuses or liveness or scope or agent or is_watching

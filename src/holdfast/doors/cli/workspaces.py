@@ -22,6 +22,34 @@ def _verb(name: str, meaning: str) -> click.Command:
     return command
 
 
+def show_presences() -> None:
+    """Print who works in checkouts of this machine without a server, as far as notes of it still hold."""
+    import time
+
+    from holdfast.doors.cli import terminal
+    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli.words import ago
+    from holdfast.doors.workspace.place import presences
+
+    found = presences()
+    if not found:
+        return
+    now = time.time()
+    rows = [
+        [
+            Span(note.health, "green" if note.health == "ready" else "dim"),
+            Span(ago(note.observed_at_epoch_s, now=now)),
+            Span(note.profile),
+            Span(note.path),
+        ]
+        for note in found
+    ]
+    terminal.echo("")
+    terminal.echo("On this machine, without a server:")
+    columns = [Column("PRESENCE"), Column("SEEN"), Column("PROFILE", drop=1), Column("CHECKOUT")]
+    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+
+
 session_state_command = _verb("session-state", "The session that works in this checkout, with no server.")
 escalation_command = _verb("escalation", "What the session here asks of people.")
 gates_command = _verb("gates", "What the session here has to meet, in order.")
