@@ -374,3 +374,13 @@ def test_handoffs_of_others_are_not_there(account: Account, other: Account) -> N
         assert len(found.json["items"]) == count
         one = account.server.call("GET", f"/v1/handoffs/{handoff_id}", headers=headers)  # type: ignore[arg-type]
         assert one.status == (200 if count else 404)
+
+
+def test_a_fault_of_a_handoff_that_comes_with_the_end_is_named_by_its_whole_path(account: Account) -> None:
+    session = account.start()
+    body = {"fencing_token": session["fencing_token"], "handoff": {"summary": "x", "blockers": [{"claim": 1}]}}
+    refused = account.request("POST", f"/v1/sessions/{session['id']}/end", body)
+    fields = [each["field"] for each in account.server.ask(refused).json["errors"]]
+    assert fields
+    assert all(field.startswith("handoff.blockers[0]") for field in fields), fields
+    assert account.session(session["id"])["status"] == "active"

@@ -168,12 +168,19 @@ _TYPED = ("status_label", "work_completed", "blockers", "next_actions", "to_agen
 _PLAIN = ("venture", "repo", "track", "scope", "project_id", "issue_number", "status_label", "from_agent", "session_id")
 
 
-async def draft_of(call: Call, fields: HandoffFields) -> Draft:
-    """A handoff as it will be stored. Raises: validation_failed, payload_too_large."""
-    if fields.schema is not None:
-        schema = await call.core.read(queries.handoff_schema, call.actor, fields.schema)
-        return await call.core.compute(lambda: _drafted(fields, schema_json=schema["schema_json"]))
-    return await call.compute(lambda: _drafted(fields, schema_json=None))
+async def draft_of(call: Call, fields: HandoffFields, *, within: str = "") -> Draft:
+    """A handoff as it will be stored. within: where it stands in the body, such as `handoff.`.
+
+    Raises: validation_failed, payload_too_large.
+    """
+    try:
+        if fields.schema is not None:
+            schema = await call.core.read(queries.handoff_schema, call.actor, fields.schema)
+            return await call.core.compute(lambda: _drafted(fields, schema_json=schema["schema_json"]))
+        return await call.compute(lambda: _drafted(fields, schema_json=None))
+    except Refusal as refusal:
+        refusal.errors = tuple(each._replace(field=f"{within}{each.field}") for each in refusal.errors)
+        raise
 
 
 def _drafted(fields: HandoffFields, *, schema_json: str | None) -> Draft:

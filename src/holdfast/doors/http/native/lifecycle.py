@@ -162,7 +162,7 @@ async def stall(call: Call) -> Answer:
 async def end(call: Call) -> Answer:
     """The work is over."""
     body: EndBody = call.body
-    handoff = None if body.handoff is None else await draft_of(call, body.handoff)
+    handoff = None if body.handoff is None else await draft_of(call, body.handoff, within="handoff.")
     command = EndSession(_session_id(call), body.fencing_token, body.end_reason, body.exit_code, handoff)
     return answered(await call.execute(command))
 
