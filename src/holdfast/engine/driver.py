@@ -9,6 +9,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent import futures
+from math import ceil
 from typing import NamedTuple
 
 from holdfast.commands.command import Envelope
@@ -59,6 +60,7 @@ class Engine(ABC):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gathering_rounds = 0
         self._usual_depth = 0
+        self._share = 1
         self._is_stopping = False
         self._is_broken = False
         self._on_change: Callable[[], None] = lambda: None
@@ -123,6 +125,9 @@ class Engine(ABC):
         self._put((envelope, future))
         if not self._gathering_rounds:
             self._gather(0)
+        elif self._gathered >= self._share:
+            # In the middle of a round: the writer works on these while the event loop takes in the others.
+            self._wake()
         outcome = await future
         if isinstance(outcome, Refusal):
             raise outcome
@@ -150,14 +155,14 @@ class Engine(ABC):
         loop, some 20 microseconds.
         """
         waiting = self._gathered
-        is_share = GATHER_SHARE * waiting >= self._usual_depth
         is_growing = waiting > gathered and self._gathering_rounds < GATHER_ROUNDS_MAX
-        if is_growing and not is_share and self._loop is not None:
+        if is_growing and waiting < self._share and self._loop is not None:
             self._gathering_rounds += 1
             self._loop.call_soon(self._gather, waiting)
             return
         self._gathering_rounds = 0
         self._usual_depth = max(self.queue_depth, self._usual_depth - self._usual_depth // 8)
+        self._share = ceil(self._usual_depth / GATHER_SHARE)
         self._wake()
 
     def _break(self) -> None:
