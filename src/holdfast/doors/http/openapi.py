@@ -17,9 +17,10 @@ from holdfast.domain.errors import SENTENCES, Code
 from holdfast.doors.http.bodies import OF_ACCOUNTS, OF_SCHEMAS, WholeBody
 from holdfast.doors.http.crane.answers import CRANE_DESCRIBED
 from holdfast.doors.http.crane.dialect import CRANE
+from holdfast.doors.http.described import Described, Nothing, Text
 from holdfast.doors.http.dialect import NATIVE
 from holdfast.doors.http.native.answers import DESCRIBED as NATIVE_DESCRIBED
-from holdfast.doors.http.native.answers import Described, Nothing, Problem, Text
+from holdfast.doors.http.native.answers.refusals import Problem
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
 from holdfast.doors.http.routing import Route
 from holdfast.doors.http.words import reference_name
