@@ -109,10 +109,15 @@ _PARAMETERS: dict[str, Json] = {
 }
 
 
+def descriptions(routes: Iterable[Route]) -> Mapping[str, Described]:
+    """How each of these routes is described. Raises: KeyError for one that is not."""
+    return {route.name: DESCRIBED[route.name] for route in routes}
+
+
 def document(routes: Iterable[Route]) -> Json:
-    """The whole description, as JSON values."""
+    """The whole description, as JSON values. Raises: KeyError for a route that is not described."""
     routes = list(routes)
-    described = {route.name: DESCRIBED[route.name] for route in routes}
+    described = descriptions(routes)
     schemas = _schemas(routes, described.values())
     shared = _Responses()
     paths: dict[str, Json] = {}
