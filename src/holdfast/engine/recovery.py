@@ -26,7 +26,9 @@ RECOVERABLE_LIST = ListSpec(
     (Session, SessionProfile),
     {
         **SESSION_LIST.filters,
-        "broke_off": (Filter("session", "status", Operator.ONE_OF, (Status.STALLED, Status.FAILED, Status.ABANDONED)),),
+        "broke_off": (
+            Filter("session", "status", Operator.AMONG_FIXED, (Status.STALLED, Status.FAILED, Status.ABANDONED)),
+        ),
         "not_taken_over": (Filter("session", "taken_over_by", Operator.ABSENT),),
         "not_archived": (Filter("session", "archived_at_ms", Operator.ABSENT),),
     },

@@ -35,9 +35,9 @@ DESCRIBED: Mapping[str, Described] = {
     "PUT /v1/docs/{venture}/{name}": Described(
         "put_document",
         {200: DocumentSummary, 201: DocumentSummary},
-        (Code.VERSION_CONFLICT, Code.QUOTA_EXCEEDED),
+        (Code.REVISION_CONFLICT, Code.QUOTA_EXCEEDED),
         {"content": "# Conventions\n", "media_type": "text/markdown"},
     ),
     "GET /v1/docs/{venture}/{name}": Described("read_document", {200: VentureDocument}),
-    "DELETE /v1/docs/{venture}/{name}": Described("delete_document", {200: DocumentSummary}, (Code.VERSION_CONFLICT,)),
+    "DELETE /v1/docs/{venture}/{name}": Described("delete_document", {200: DocumentSummary}, (Code.REVISION_CONFLICT,)),
 }

@@ -59,7 +59,6 @@ class Problem(msgspec.Struct, kw_only=True):
     slot: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     usage: int | UnsetType = UNSET
-    version: int | UnsetType = UNSET
     size: int | UnsetType = UNSET
     handoff_id: Annotated[str, Meta(description="Where a handoff was kept all the same.")] | UnsetType = UNSET
     project_id: str | UnsetType = UNSET
