@@ -52,15 +52,24 @@ class PostgresServer(NamedTuple):
     url: str
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new, empty database, which is dropped afterwards, whoever is still connected to it."""
+    def database(self, *, copied_from: str = "template0") -> Iterator[str]:
+        """The URL of a new database, which is dropped afterwards, whoever is still connected to it.
+
+        copied_from: the name of one to which nobody is connected; else the new one is empty.
+        """
         name = f"holdfast_{uuid4().hex}"
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+            names = sql.Identifier(name), sql.Identifier(copied_from)
+            connection.execute(sql.SQL("create database {} template {}").format(*names))
             try:
                 yield with_database(self.url, name)
             finally:
                 connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def database_of(url: str) -> str:
+    """The name of the database that a URL leads to."""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def with_database(url: str, name: str) -> str:
