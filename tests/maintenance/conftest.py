@@ -16,6 +16,7 @@ from holdfast.commands.alerts import (
     Mark,
     MarkProgress,
 )
+from holdfast.commands.beginning import About
 from holdfast.commands.documents import PutDocument
 from holdfast.commands.handoffs import CreateHandoff, RegisterSchema
 from holdfast.commands.jobs import Claim, ClaimJob
@@ -25,7 +26,6 @@ from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.projects import CreateProject
 from holdfast.commands.questions import Asked, Question
 from holdfast.commands.rows import Members
-from holdfast.commands.starts import About
 from holdfast.commands.tasks import ClaimTask, CreateTask
 from holdfast.commands.webhooks import CreateWebhook, TryWebhook
 from holdfast.commands.workspace_entries import AddEscalation

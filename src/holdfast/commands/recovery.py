@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from holdfast.commands.accounts import account_key, require_account
+from holdfast.commands.beginning import About, begin, in_the_way, new_profile, parts_of, policy_of, rivals
 from holdfast.commands.bodies import Body, checkpoint_body, session_body
 from holdfast.commands.heartbeats import next_beat
 from holdfast.commands.holding import (
@@ -21,7 +22,6 @@ from holdfast.commands.machines import take_slot
 from holdfast.commands.releasing import project_key
 from holdfast.commands.rows import Key, Members, Need, both_keys, scope_key
 from holdfast.commands.slots import machine_key, slots_of
-from holdfast.commands.starts import About, begin, in_the_way, new_profile, parts_of, policy_of, rivals
 from holdfast.commands.tasks import TASKS_GIVEN, given_tasks, reserve, retry_failed, task_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle, machine

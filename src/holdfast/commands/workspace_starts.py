@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from holdfast.commands.beginning import About, new_profile
 from holdfast.commands.holding import LAST_CHECKPOINTS, audit, find_profile, find_scope, record
 from holdfast.commands.rows import Key, Members, Need, scope_key
-from holdfast.commands.starts import About, StartSession, TakeOver, new_profile
+from holdfast.commands.starts import StartSession, TakeOver
 from holdfast.commands.view import Reply, View
 from holdfast.commands.workspace_entries import ENTRIES, entries, put_entry, remove_entry
 from holdfast.commands.workspaces import Found, find_workspace, projection, shown_id, workspace_key

@@ -1,11 +1,11 @@
 """What there is to recover, and what is known of a session whose work somebody may have to go on with."""
 
+from holdfast.commands.beginning import held_elsewhere, in_the_way
 from holdfast.commands.bodies import Body, checkpoint_body, refusal_body, session_body, summary_body
 from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.leaving import LAST_OF_SESSION
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.rows import Key, Members, scope_key, session_key
-from holdfast.commands.starts import held_elsewhere, in_the_way
 from holdfast.commands.tasks import TASKS_GIVEN, task_body
 from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
