@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from holdfast.domain.limits import DAY_MS
 from holdfast.doors.http.crane.answers import CRANE_DESCRIBED
 from holdfast.doors.http.routing import Route
 from holdfast.engine import batch
@@ -100,6 +101,20 @@ def test_a_workspace_that_changes_hands_is_settled_too(account: Account) -> None
         say("takeover", actor_id="heir", reason="it fell silent", machine_id="m")
         say("start", **worker, actor_id="heir")
         assert say("clear", actor_id="heir")["cleared"]
+
+
+def test_what_time_did_to_those_that_fell_silent_is_settled_too(account: Account) -> None:
+    assert account.call("POST", "/v1/machines", {"machine_id": "m", "slot_count": 2}).status == 201
+    silent = account.start(scope="silent", exclusive=True, machine_id="m", project_id="p", policy={"preset": "monitor"})
+    account.call("POST", "/v1/tasks", {"project_id": "p", "name": "begun"})
+    worker = {"session_id": silent["id"], "fencing_token": silent["fencing_token"]}
+    assert account.call("POST", "/v1/tasks/claim", {**worker, "project_id": "p"}).status == 200
+    assert account.say("checkpoint", silent, summary="half of it is done").status == 201
+    account.server.serve(2 * DAY_MS)
+    account.server.sweep()
+    (handoff,) = account.get(f"/v1/sessions/{silent['id']}/handoffs")["items"]
+    told = [event["rule"] for event in account.events() if event["session_id"] == silent["id"]]
+    assert (handoff["auto"], "lease_lapsed" in told) == (True, True)
 
 
 def test_a_day_is_settled_too(account: Account) -> None:
