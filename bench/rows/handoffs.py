@@ -8,10 +8,11 @@ from bench.databases import ACTOR, AGENT, SEED, Database
 from bench.figures import Goal, Row, alternated, compared
 from bench.load import Load, Request, Target, load_for
 from bench.stand import Stand
+from holdfast.commands.beginning import About
 from holdfast.commands.command import Envelope
 from holdfast.commands.handoffs import CreateHandoff
 from holdfast.commands.rows import handoff_body_key, handoff_key
-from holdfast.commands.starts import About, StartSession
+from holdfast.commands.starts import StartSession
 from holdfast.commands.view import Changes, Reply
 from holdfast.domain.drafting import drafted
 from holdfast.domain.handoff import Handoff, HandoffBody

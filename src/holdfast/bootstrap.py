@@ -241,46 +241,29 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
 
     engine = base.make_engine(on_fatal)
     sweeper = Sweeper(base.readers, engine)
-    keeps = {kind.name: _keep_ms(kind, settings) for kind in KINDS.values()}
-    given = {settings.context_relay_key: KeyScope.AGENT, settings.bootstrap_key: KeyScope.ADMIN}
-    configured = {key: scope for key, scope in given.items() if key is not None}
-    node = f"{socket.gethostname()}:{os.getpid()}"
-    job_runner = JobRunner(base.readers, engine, keeps=keeps, node=node)
-    alert_watch = AlertWatch(base.readers, engine, node=node)
-    core = Core(
-        base.readers,
-        engine,
-        configured_keys=configured,
-        trusts_everybody=settings.no_auth,
-        opens_accounts=settings.accounts_autocreate,
-        follower_limits=FollowerLimits(
-            of_account=settings.streams_per_account_max, of_key=settings.streams_per_key_max
-        ),
-        rate_limits=RateLimits(settings.rate_limit_per_minute, settings.heartbeat_rate_limit_per_minute),
-        shares_limits=sqlite_path(settings.database_url) is None,
-    )
+    core = _core(settings, base, engine)
     upkeep = Upkeep(core)
+    node = f"{socket.gethostname()}:{os.getpid()}"
+    job_runner = JobRunner(base.readers, engine, keeps=core.keeps, node=node)
+    alert_watch = AlertWatch(base.readers, engine, node=node)
     dispatcher = _webhooks(settings, base, core, engine)
+    in_background = (sweeper, job_runner, dispatcher, alert_watch)
 
     async def on_start() -> None:
         # First, because it may write the first key, and the store has one writer at a time.
         on_ready(server)
         engine.start()
-        sweeper.start()
-        job_runner.start()
-        alert_watch.start()
-        dispatcher.start()
+        for each in in_background:
+            each.start()
         supervisor.tell(READY)
         upkeep.start()
         core.request_log.start()
 
     async def on_stop() -> None:
         upkeep.stop()
-        # Not on the event loop, which the last pass may be waiting for.
-        await asyncio.to_thread(alert_watch.stop)
-        await asyncio.to_thread(dispatcher.stop)
-        await asyncio.to_thread(job_runner.stop)
-        await asyncio.to_thread(sweeper.stop)
+        for each in reversed(in_background):
+            # Not on the event loop, which the last pass may be waiting for.
+            await asyncio.to_thread(each.stop)
         await core.request_log.stop()
         await engine.stop()
         core.close()
@@ -314,13 +297,32 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         on_stopping=lambda: supervisor.tell(STOPPING),
     )
     core.is_leaving = lambda: server.should_exit
-    core.idempotency_keep_ms = settings.idempotency_ttl_seconds * SECOND_MS or None
-    core.day = _day(settings)
-    core.keeps = keeps
-    core.recovery_attempts_max = settings.recovery_attempts_max
     core.sweeper = sweeper
     core.meters.wire_refusals = lambda: server.wire.refused
     return Parts(server, engine)
+
+
+def _core(settings: Settings, base: Base, engine: Engine) -> Core:
+    """What the doors ask, by what was set."""
+    given = {settings.context_relay_key: KeyScope.AGENT, settings.bootstrap_key: KeyScope.ADMIN}
+    configured = {key: scope for key, scope in given.items() if key is not None}
+    core = Core(
+        base.readers,
+        engine,
+        configured_keys=configured,
+        trusts_everybody=settings.no_auth,
+        opens_accounts=settings.accounts_autocreate,
+        follower_limits=FollowerLimits(
+            of_account=settings.streams_per_account_max, of_key=settings.streams_per_key_max
+        ),
+        rate_limits=RateLimits(settings.rate_limit_per_minute, settings.heartbeat_rate_limit_per_minute),
+        shares_limits=sqlite_path(settings.database_url) is None,
+    )
+    core.idempotency_keep_ms = settings.idempotency_ttl_seconds * SECOND_MS or None
+    core.day = _day(settings)
+    core.keeps = {kind.name: _keep_ms(kind, settings) for kind in KINDS.values()}
+    core.recovery_attempts_max = settings.recovery_attempts_max
+    return core
 
 
 def _webhooks(settings: Settings, base: Base, core: Core, engine: Engine) -> WebhookDispatcher:

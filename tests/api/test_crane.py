@@ -496,7 +496,7 @@ def test_documents_have_versions_and_are_told_to_those_who_start(account: Accoun
     first = account.call("PUT", path, {"content": "# One"})
     assert (first.status, first.json["version"]) == (201, 1)
     assert account.call("PUT", path, {"content": "# One"}).json == first.json
-    assert account.call("PUT", path, {"content": "# Two"}, if_match="7").told == (412, "version_conflict")
+    assert account.call("PUT", path, {"content": "# Two"}, if_match="7").told == (412, "revision_conflict")
     second = account.call("PUT", path, {"content": "# Two"}, if_match="1")
     assert (second.status, second.json["version"]) == (200, 2)
     assert account.get(path)["content"] == "# Two"
@@ -510,7 +510,7 @@ def test_documents_have_versions_and_are_told_to_those_who_start(account: Accoun
     assert [each["content"] for each in asked["docs"]] == ["a" * 20_000, "# Two"]
     assert "truncated" in asked
     assert asked["truncated"] == {}
-    assert account.call("DELETE", path, if_match="1").told == (412, "version_conflict")
+    assert account.call("DELETE", path, if_match="1").told == (412, "revision_conflict")
     assert account.call("DELETE", path).status == 200
     assert account.call("GET", path).told == (404, "not_found")
 

@@ -9,20 +9,7 @@ import pytest
 
 from holdfast.client.api import Answer, Api, ApiRefusal, Unavailable, Unreachable
 from holdfast.client.credentials import CredentialsInvalid
-from tests.client.fake_server import KEY, FakeServer, Reply, fake_server, problem
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with fake_server() as server:
-        yield server
-
-
-@pytest.fixture
-def api(server: FakeServer) -> Iterator[Api]:
-    api = Api(server.url, KEY, timeout_seconds=20)
-    yield api
-    api.close()
+from tests.client.fake_server import KEY, FakeServer, Reply, problem
 
 
 def test_an_answer_has_its_status_its_json_and_its_headers(server: FakeServer, api: Api) -> None:

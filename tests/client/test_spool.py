@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from holdfast.client import spool as spools
 from holdfast.client.api import Api
 from holdfast.client.processes import ProcessIdentity, this_place
 from holdfast.client.spool import Call, Delivery, End, Entry, Spool, SpoolFull, this_process, timestamp
-from tests.client.fake_server import KEY, FakeServer, Reply, fake_server, problem
+from tests.client.fake_server import KEY, FakeServer, Reply, problem
 
 DEAD = ProcessIdentity(2**22 + 1, "1", this_place())
 ENDED = End("2026-01-17T10:00:01.000Z", "completed", 0, None)
@@ -20,19 +19,6 @@ ENDED = End("2026-01-17T10:00:01.000Z", "completed", 0, None)
 
 class Told(list[str]):
     """What the spool said to its user."""
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with fake_server() as server:
-        yield server
-
-
-@pytest.fixture
-def api(server: FakeServer) -> Iterator[Api]:
-    api = Api(server.url, KEY, timeout_seconds=20)
-    yield api
-    api.close()
 
 
 def entry_of(server: FakeServer, name: str, *, end: End | None = ENDED) -> Entry:

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 
 from holdfast.commands.accounts import OpenAccount
+from holdfast.commands.beginning import About
 from holdfast.commands.command import Command, Envelope
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey, RevokeKey
@@ -42,8 +43,9 @@ from holdfast.commands.machines import Said as SaidOfMachine
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
 from holdfast.commands.projects import CreateProject
 from holdfast.commands.recovery import RecoverSession
+from holdfast.commands.reports import ReportSession
 from holdfast.commands.rows import TABLES
-from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
+from holdfast.commands.starts import StartSession, TakeOver, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.tasks import (
     BlockTask,

@@ -1,8 +1,8 @@
 """Readers of events that must not miss one: where they stand, and what moves them."""
 
+from holdfast.commands.beginning import About
 from holdfast.commands.readers import AdvanceReader
 from holdfast.commands.rows import Key
-from holdfast.commands.starts import About
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import ArchiveSession, DeleteSession, EndSession
 from holdfast.domain.errors import Code

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from holdfast.commands.beginning import About
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.machines import (
     ChangeMachine,
@@ -16,7 +17,8 @@ from holdfast.commands.machines import (
     RegisterMachine,
     Said,
 )
-from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
+from holdfast.commands.reports import ReportSession
+from holdfast.commands.starts import StartSession, TakeOver, TakeOverSession
 from holdfast.commands.transitions import EndSession, FailSession, ParkSession, PauseSession, StallSession
 from holdfast.commands.view import Reply
 from holdfast.domain.actor import Actor

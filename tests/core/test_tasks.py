@@ -443,7 +443,7 @@ def test_every_verb_has_an_answer_in_every_status_and_every_way_out_works(shop: 
 
 
 def test_a_session_makes_the_project_that_it_names_once(shop: Shop) -> None:
-    from holdfast.commands.starts import About
+    from holdfast.commands.beginning import About
     from holdfast.domain.scope import ScopeParts
 
     about = About(parts=ScopeParts(project_id="new"))

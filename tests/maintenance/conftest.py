@@ -1,5 +1,6 @@
 """Databases with something in every table, and what is in them."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from holdfast.commands.alerts import (
     Mark,
     MarkProgress,
 )
+from holdfast.commands.beginning import About
 from holdfast.commands.documents import PutDocument
 from holdfast.commands.handoffs import CreateHandoff, RegisterSchema
 from holdfast.commands.jobs import Claim, ClaimJob
@@ -24,7 +26,6 @@ from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.projects import CreateProject
 from holdfast.commands.questions import Asked, Question
 from holdfast.commands.rows import Members
-from holdfast.commands.starts import About
 from holdfast.commands.tasks import ClaimTask, CreateTask
 from holdfast.commands.webhooks import CreateWebhook, TryWebhook
 from holdfast.commands.workspace_entries import AddEscalation
@@ -44,7 +45,7 @@ from holdfast.store.sqlite import SqliteStore
 from holdfast.testing.caller import Caller
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.factories import ADMIN, actor, start
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, database_of
 from tests.support.states import STATES, reach
 from tests.support.stores import Dump, dump
 
@@ -130,6 +131,34 @@ def filled(url: str) -> Dump:
         return dump(store)
     finally:
         store.close()
+
+
+@pytest.fixture(scope="module")
+def filled_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is filled once, to be copied."""
+    path = tmp_path_factory.mktemp("filled") / "holdfast.db"
+    filled(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def filled_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database that is filled once, to be copied."""
+    with postgres_server.database() as url:
+        filled(url)
+        yield database_of(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def filled_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of the test's own that has something in every table: once on each kind of store."""
+    if request.param == "sqlite":
+        shutil.copytree(request.getfixturevalue("filled_sqlite").parent, tmp_path, dirs_exist_ok=True)
+        yield f"sqlite:///{tmp_path}/holdfast.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database(copied_from=request.getfixturevalue("filled_postgres")) as url:
+        yield url
 
 
 def held(url: str) -> Dump:

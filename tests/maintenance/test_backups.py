@@ -46,11 +46,10 @@ def test_backups_of_the_same_rows_in_both_kinds_have_the_same_checksums(make_url
     assert empty <= of_servers, "of which none ran"
 
 
-def test_a_backup_is_for_its_owner_alone_and_leaves_nothing_else(database_url: str, tmp_path: Path) -> None:
-    filled(database_url)
+def test_a_backup_is_for_its_owner_alone_and_leaves_nothing_else(filled_url: str, tmp_path: Path) -> None:
     directory = tmp_path / "backups"
     directory.mkdir()
-    back_up(database_url, directory / "backup", is_forced=False, on_progress=silent)
+    back_up(filled_url, directory / "backup", is_forced=False, on_progress=silent)
     check(directory / "backup", on_progress=silent)
     assert [each.name for each in directory.iterdir()] == ["backup"]
     assert stat.S_IMODE((directory / "backup").stat().st_mode) == 0o600
@@ -120,12 +119,11 @@ def test_a_backup_is_not_served_as_a_database(sqlite_url: str, tmp_path: Path) -
     assert backup.read_bytes() == content
 
 
-def test_a_backup_that_is_killed_anywhere_is_whole_or_not_there(database_url: str, tmp_path: Path) -> None:
-    filled(database_url)
+def test_a_backup_that_is_killed_anywhere_is_whole_or_not_there(filled_url: str, tmp_path: Path) -> None:
     directory = tmp_path / "backups"
     directory.mkdir()
     with kills_in(directory, tmp_path / "images") as kills:
-        expected = back_up(database_url, directory / "backup", is_forced=False, on_progress=silent)
+        expected = back_up(filled_url, directory / "backup", is_forced=False, on_progress=silent)
     whole = 0
     for image in kills.images:
         if (image / "backup").exists():
@@ -136,6 +134,6 @@ def test_a_backup_that_is_killed_anywhere_is_whole_or_not_there(database_url: st
     # Whatever was left, the next one is not in its way.
     halfway = kills.images[len(kills.images) // 2]
     assert (halfway / "backup.partial").exists()
-    back_up(database_url, halfway / "backup", is_forced=False, on_progress=silent)
+    back_up(filled_url, halfway / "backup", is_forced=False, on_progress=silent)
     check(halfway / "backup", on_progress=silent)
     assert [each.name for each in halfway.iterdir()] == ["backup"]

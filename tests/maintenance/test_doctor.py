@@ -34,9 +34,8 @@ def change(url: str, statement: str) -> None:
         opened.execute(statement.encode())
 
 
-def test_a_sound_database_is_found_sound(database_url: str) -> None:
-    filled(database_url)
-    found = findings_of(database_url)
+def test_a_sound_database_is_found_sound(filled_url: str) -> None:
+    found = findings_of(filled_url)
     assert [each for each in found.values() if each.health == Health.WRONG] == []
     assert {found["schema"].health, found["rows"].health} == {Health.FINE}
 
@@ -75,21 +74,19 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("name", [each.name for each in INVARIANTS])
-def test_a_broken_invariant_is_found_by_its_name(database_url: str, name: str) -> None:
-    filled(database_url)
-    change(database_url, BREAKS[name])
-    found = findings_of(database_url)
+def test_a_broken_invariant_is_found_by_its_name(filled_url: str, name: str) -> None:
+    change(filled_url, BREAKS[name])
+    found = findings_of(filled_url)
     if name == "one_service_state":
         assert Health.WRONG in {each.health for each in found.values()}
         return
     assert found[name].health == Health.WRONG
 
 
-def test_an_account_that_is_being_erased_breaks_nothing(database_url: str) -> None:
-    filled(database_url)
-    change(database_url, BREAKS["sessions_have_profiles"])
-    change(database_url, "update account set status = 'erasing'")
-    assert Health.WRONG not in {each.health for each in findings_of(database_url).values()}
+def test_an_account_that_is_being_erased_breaks_nothing(filled_url: str) -> None:
+    change(filled_url, BREAKS["sessions_have_profiles"])
+    change(filled_url, "update account set status = 'erasing'")
+    assert Health.WRONG not in {each.health for each in findings_of(filled_url).values()}
 
 
 def test_a_file_that_others_may_read_is_found(sqlite_url: str) -> None:
@@ -149,8 +146,7 @@ def test_a_network_file_system_and_a_full_and_slow_disk_are_found(
     assert [each.health for each in said] == [Health.WRONG, Health.NOTE, Health.WARNING, Health.WARNING]
 
 
-def test_settings_of_postgres_that_lose_data_are_found(postgres_url: str) -> None:
-    filled(postgres_url)
+def test_settings_of_postgres_that_lose_data_are_found() -> None:
     found = list(doctor._postgres_settings({"fsync": "off", "full_page_writes": "on"} | _FINE))
     assert [each.health for each in found] == [Health.WRONG]
     found = list(doctor._postgres_settings({"fsync": "on", "full_page_writes": "on"} | _FINE))

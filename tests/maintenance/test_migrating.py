@@ -58,11 +58,10 @@ def later_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatc
 
 
 @pytest.fixture
-def old_url(database_url: str, request: pytest.FixtureRequest) -> str:
+def old_url(filled_url: str, request: pytest.FixtureRequest) -> str:
     """A filled database of this release's schema, which the later release will find."""
-    filled(database_url)
     request.getfixturevalue("later_release")
-    return database_url
+    return filled_url
 
 
 def test_migrate_brings_an_older_schema_up_and_says_so(old_url: str) -> None:

@@ -43,10 +43,9 @@ YEAR_2080_MS = 3_471_292_800_000
 
 
 @pytest.fixture
-def backup(database_url: str, tmp_path: Path) -> Path:
+def backup(filled_url: str, tmp_path: Path) -> Path:
     """A backup of a filled database, which is there still."""
-    filled(database_url)
-    back_up(database_url, tmp_path / "backup", is_forced=False, on_progress=silent)
+    back_up(filled_url, tmp_path / "backup", is_forced=False, on_progress=silent)
     return tmp_path / "backup"
 
 
@@ -166,11 +165,10 @@ def test_whoever_took_over_in_the_lost_history_holds_nothing_and_the_next_gets_a
     store.close()
 
 
-def test_a_database_restored_by_other_means_is_marked(database_url: str) -> None:
-    filled(database_url)
-    done = mark_restored(database_url)
+def test_a_database_restored_by_other_means_is_marked(filled_url: str) -> None:
+    done = mark_restored(filled_url)
     clock = FakeClock()
-    store = open_store(database_url, clock=clock)
+    store = open_store(filled_url, clock=clock)
     assert store.service_clock()[0].timeline == done.timeline
     assert Caller(store, clock).accepted(start("repo=active")).body["fencing_token"] > done.token_floor > 2**40
     store.close()
@@ -190,38 +188,38 @@ def test_a_backup_put_in_its_place_by_hand_is_served_once_it_is_marked(sqlite_ur
 
 
 def test_a_restore_replaces_nothing_unless_it_is_told_to_and_keeps_what_it_replaced(
-    database_url: str, backup: Path
+    filled_url: str, backup: Path
 ) -> None:
-    before = held(database_url)
-    store = open_store(database_url)
+    before = held(filled_url)
+    store = open_store(filled_url)
     caller = Caller(store, FakeClock())
     caller.accepted(start("made since"))
     store.close()
-    since = held(database_url)
+    since = held(filled_url)
     with pytest.raises(Refused, match="--replace") as refused:
-        restore(backup, database_url, may_replace=False, on_progress=silent)
+        restore(backup, filled_url, may_replace=False, on_progress=silent)
     assert refused.value.code == "not_empty"
-    assert held(database_url) == since
-    done = restore(backup, database_url, may_replace=True, on_progress=silent)
-    assert without_state(held(database_url)) == without_state(before)
+    assert held(filled_url) == since
+    done = restore(backup, filled_url, may_replace=True, on_progress=silent)
+    assert without_state(held(filled_url)) == without_state(before)
     assert done.kept_aside is not None
-    if database_url.startswith("sqlite:"):
+    if filled_url.startswith("sqlite:"):
         assert held(f"sqlite:///{done.kept_aside}") == since
         return
     schema = done.kept_aside.removeprefix("schema ")
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(filled_url) as connection:
         (count,) = connection.execute(f"select count(*) from {schema}.session".encode()).fetchone() or (None,)
     assert count == len(since["session"])
 
 
-def test_a_database_that_is_served_is_not_replaced_nor_copied(database_url: str, backup: Path, tmp_path: Path) -> None:
-    store = open_store(database_url)
+def test_a_database_that_is_served_is_not_replaced_nor_copied(filled_url: str, backup: Path, tmp_path: Path) -> None:
+    store = open_store(filled_url)
     Caller(store, FakeClock()).accepted(start("held"))  # A writer's connection, as a node has.
     before = rows_of(store, Session)
     attempts: tuple[Callable[[], object], ...] = (
-        lambda: restore(backup, database_url, may_replace=True, on_progress=silent),
-        lambda: copy_to(database_url, f"sqlite:///{tmp_path}/copy.db", on_progress=silent),
-        lambda: mark_restored(database_url),
+        lambda: restore(backup, filled_url, may_replace=True, on_progress=silent),
+        lambda: copy_to(filled_url, f"sqlite:///{tmp_path}/copy.db", on_progress=silent),
+        lambda: mark_restored(filled_url),
     )
     for attempt in attempts:
         with pytest.raises(Refused, match="served") as refused:

@@ -70,4 +70,5 @@ def filter_failure(context: HookContext, failure: Failure, case: Case[Any], resp
     if problem["code"] == "validation_failed":
         errors = problem["errors"] if "errors" in problem else problem["details"]
         return not all(RELATED_FIELDS.fullmatch(error["field"]) for error in errors)
-    return problem["code"] != "malformed_json" or not any(words in problem["detail"] for words in IN_WORDS_ONLY)
+    told = problem["detail"] if "detail" in problem else problem["message"]
+    return problem["code"] != "malformed_json" or not any(words in told for words in IN_WORDS_ONLY)

@@ -58,6 +58,11 @@ def test_every_route_is_described_and_nothing_else() -> None:
     assert len({operation["operationId"] for operation in OPERATIONS.values()}) == len(OPERATIONS)
 
 
+def test_a_route_that_nobody_described_keeps_the_server_from_starting() -> None:
+    with pytest.raises(KeyError, match="GET /v1/new"):
+        Description([ROUTES[0]._replace(path="/v1/new")])
+
+
 def test_every_reference_leads_somewhere() -> None:
     for reference in re.findall(r'"\$ref":"#/([^"]*)"', DESCRIBED_ROUTES.content.decode()):
         found: Any = DOCUMENT
@@ -97,21 +102,21 @@ def test_a_response_that_differs_from_the_description_is_noticed() -> None:
         DESCRIPTION.check("GET", "/health", 200, {"content-type": "application/json"}, b'{"status":"ok"}')
 
 
-@pytest.fixture
-def local(sqlite_url: str) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that only its own machine reaches."""
-    yield from serving(sqlite_url, is_local=True)
+    yield from serving(tmp_path_factory.mktemp("local"), is_local=True)
 
 
-@pytest.fixture
-def public(sqlite_url: str) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that other machines reach."""
-    yield from serving(sqlite_url, is_local=False)
+    yield from serving(tmp_path_factory.mktemp("public"), is_local=False)
 
 
-def serving(url: str, *, is_local: bool) -> Iterator[Server]:
+def serving(directory: Path, *, is_local: bool) -> Iterator[Server]:
     clock = FakeClock()
-    store = open_store(url, clock)
+    store = open_store(f"sqlite:///{directory}/holdfast.db", clock)
     try:
         with Server(store, clock, is_local=is_local).running() as server:
             yield server

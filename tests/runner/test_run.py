@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -206,8 +207,17 @@ while (number := signal.sigwait(numbers)) != signal.SIGWINCH:
 """
 
 
+@pytest.fixture
+def hangup_is_heard() -> Iterator[None]:
+    """The tests may run under nohup, and what is ignored at the start stays ignored."""
+    old = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, old)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGALRM"])
 @pytest.mark.parametrize("to_group", [False, True])
+@pytest.mark.usefixtures("hangup_is_heard")
 def test_a_signal_reaches_the_command_once(world: World, name: str, to_group: bool) -> None:
     with running(["--", sys.executable, "-c", COUNTER], world.environ, cwd=world.directory) as runner:
         assert runner.stdout is not None

@@ -13,12 +13,13 @@ from typing import Any, Final, NamedTuple
 import psycopg
 import pytest
 
+from holdfast.commands.beginning import About
 from holdfast.commands.command import Command
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.machines import GivenSlot, RegisterMachine, Said
 from holdfast.commands.notes import PatchSession, WriteCheckpoint
 from holdfast.commands.recovery import RecoverSession
-from holdfast.commands.starts import About, StartSession, TakeOverSession
+from holdfast.commands.starts import StartSession, TakeOverSession
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, StopSession
 from holdfast.commands.view import Reply

@@ -29,6 +29,8 @@ from psycopg import sql
 URL_VARIABLE = "HOLDFAST_TEST_DATABASE_URL"
 UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root.
 CONNECTIONS_MAX = 100  # Eight workers of the tests, with a few nodes each.
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 4 << 30  # A database takes some 10 MB, and the log of a server 1 GB before it is cut.
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.02
@@ -50,15 +52,24 @@ class PostgresServer(NamedTuple):
     url: str
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new, empty database, which is dropped afterwards, whoever is still connected to it."""
+    def database(self, *, copied_from: str = "template0") -> Iterator[str]:
+        """The URL of a new database, which is dropped afterwards, whoever is still connected to it.
+
+        copied_from: the name of one to which nobody is connected; else the new one is empty.
+        """
         name = f"holdfast_{uuid4().hex}"
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+            names = sql.Identifier(name), sql.Identifier(copied_from)
+            connection.execute(sql.SQL("create database {} template {}").format(*names))
             try:
                 yield with_database(self.url, name)
             finally:
                 connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def database_of(url: str) -> str:
+    """The name of the database that a URL leads to."""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def with_database(url: str, name: str) -> str:
@@ -73,7 +84,7 @@ class Run:
     """One run of the tests, as its owner sees it: a directory that its worker processes share."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-tests-", dir=_in_memory()))
         self._owner_lock = (self.directory / OWNER_LOCK).open("w")
         fcntl.flock(self._owner_lock, fcntl.LOCK_EX)
 
@@ -85,6 +96,15 @@ class Run:
         while is_kept and self.directory.exists() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _in_memory() -> Path | None:
+    """Where files never touch a disk, if there is such a place with room enough; None: wherever others go.
+
+    Databases come and go by the hundred, and each drop waits until everything that was ever written is on the disk.
+    """
+    has_room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN
+    return MEMORY if has_room else None
 
 
 def server_of(run_directory: Path) -> PostgresServer:

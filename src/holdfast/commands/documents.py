@@ -35,7 +35,7 @@ class PutDocument(NamedTuple):
         return account_key(actor.account_id), *document_keys(actor, self.venture, self.name)
 
     def decide(self, view: View) -> Reply:
-        """The document without its text. Raises: version_conflict."""
+        """The document without its text. Raises: revision_conflict."""
         require_account(view)
         keys = document_keys(view.actor, self.venture, self.name)
         before = view.get(Document, *keys[0].values)
@@ -74,7 +74,7 @@ class DeleteDocument(NamedTuple):
         return document_keys(actor, self.venture, self.name)
 
     def decide(self, view: View) -> Reply:
-        """What was deleted. Raises: not_found, version_conflict."""
+        """What was deleted. Raises: not_found, revision_conflict."""
         keys = document_keys(view.actor, self.venture, self.name)
         document = view.get(Document, *keys[0].values)
         if document is None:

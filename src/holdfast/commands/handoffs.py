@@ -27,7 +27,7 @@ _COLUMNS = (
 _FILTERS: Final[dict[str, tuple[Filter, ...]]] = {
     **{name: (Filter("handoff", name),) for name in _COLUMNS},
     "bound_project_id": (Filter("handoff", "project_id"),),
-    "to_agent": (Filter("handoff", "to_agent", Operator.AMONG),),
+    "to_agent": (Filter("handoff", "to_agent", Operator.AMONG_GIVEN),),
     "created_before": (Filter("handoff", "created_at_ms", Operator.BEFORE),),
     "created_after": (Filter("handoff", "created_at_ms", Operator.FROM),),
 }

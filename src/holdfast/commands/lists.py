@@ -15,22 +15,23 @@ class Operator(StrEnum):
     FROM = ">="
     CONTAINS = "contains"
     PRESENT = "is not null"
-    AMONG = "among"
-    """One of several: the value is a list of texts, as JSON."""
     ABSENT = "is null"
-    ONE_OF = "in"
+    AMONG_GIVEN = "among"
+    """One of several: the value is a list of texts, as JSON."""
+    AMONG_FIXED = "in"
+    """One of the filter's own words, whatever the value."""
 
 
 class Filter(NamedTuple):
     """One filter that a list allows: the column it looks at, by table name, and how.
 
-    among: for that operator, the words; they are written into the statement, so that it can use an index on these rows.
+    fixed: for `AMONG_FIXED`, the words; they are written into the statement, so that it can use an index on these rows.
     """
 
     table: str
     column: str
     operator: Operator = Operator.EQUALS
-    among: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
 
 class ListSpec(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from holdfast.commands.accounts import account_key, require_account
+from holdfast.commands.beginning import About, begin, in_the_way, new_profile, parts_of, policy_of, rivals
 from holdfast.commands.bodies import Body, checkpoint_body, session_body
 from holdfast.commands.heartbeats import next_beat
 from holdfast.commands.holding import (
@@ -16,12 +17,12 @@ from holdfast.commands.holding import (
     is_seen,
     record,
 )
-from holdfast.commands.leaving import last_handoff_of
+from holdfast.commands.leaving import LAST_OF_SESSION, last_handoff_of
 from holdfast.commands.machines import take_slot
+from holdfast.commands.releasing import project_key
 from holdfast.commands.rows import Key, Members, Need, both_keys, scope_key
 from holdfast.commands.slots import machine_key, slots_of
-from holdfast.commands.starts import About, begin, in_the_way, new_profile, parts_of, policy_of, rivals
-from holdfast.commands.tasks import TASKS_GIVEN, given_tasks, reserve, retry_failed
+from holdfast.commands.tasks import TASKS_GIVEN, given_tasks, reserve, retry_failed, task_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle, machine
 from holdfast.domain.actor import Actor, KeyScope, require
@@ -64,8 +65,16 @@ class RecoverSession(NamedTuple):
     retry_failed_tasks: bool = True
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The account and the old session; everything else follows from it."""
-        return account_key(actor.account_id), *both_keys(self.session_id), Members(TASKS_GIVEN, (self.session_id,))
+        """The account, the old session with its tasks and its handoffs, and the task to begin with."""
+        task_id = self.resume_from_task_id
+        own_task = [task_key(TaskId(task_id))] if task_id is not None and task_id.startswith(TASK_PREFIX) else []
+        return (
+            account_key(actor.account_id),
+            *both_keys(self.session_id),
+            Members(TASKS_GIVEN, (self.session_id,)),
+            Members(LAST_OF_SESSION, (self.session_id,)),
+            *own_task,
+        )
 
     def decide(self, view: View) -> Reply:
         """As a start's reply, with the last checkpoint along the chain.
@@ -82,10 +91,23 @@ class RecoverSession(NamedTuple):
         mine = self._recovered_before(view, old)
         if mine is not None:
             return self._reply(view, mine, find_profile(view, mine), created=False)
+        view.require(*self._needs_of(view, old))
         successor_id = SessionId(view.mint("sess"))
         profile = self._end(view, old, successor_id=successor_id)
         session, successor = self._begin(view, old, profile, successor_id=successor_id)
         return self._reply(view, session, successor, created=True)
+
+    def _needs_of(self, view: View, old: Session) -> list[Need]:
+        """What follows from the old session, at once: every round in which more is found is a try of its own."""
+        account_id, profile = old.account_id, find_profile(view, old)
+        spec = ALL_HOLDERS if old.exclusive else NEWEST_HOLDERS
+        machine_id = self.about.machine_id or profile.machine_id
+        projects = {project_key(account_id, row.project_id): None for row in given_tasks(view, old.id)}
+        needs: list[Need] = [scope_key(account_id, old.scope), *projects]
+        needs += [Members(spec, (account_id, old.scope, is_exclusive)) for is_exclusive in (True, False)]
+        if machine_id is not None:
+            needs += [machine_key(account_id, machine_id), slots_of(account_id, machine_id)]
+        return needs
 
     def _recovered_before(self, view: View, old: Session) -> Session | None:
         """The session that this holder has recovered the old one with, as it is now."""
@@ -97,10 +119,7 @@ class RecoverSession(NamedTuple):
 
     def _end(self, view: View, old: Session, *, successor_id: SessionId) -> SessionProfile:
         """Leave the old session ended, if nobody is in the way of its successor; what is known of it then."""
-        held = (old.account_id, old.scope)
-        spec = ALL_HOLDERS if old.exclusive else NEWEST_HOLDERS
-        view.require(scope_key(*held), *[Members(spec, (*held, is_exclusive)) for is_exclusive in (True, False)])
-        scope = find_scope(view, *held)
+        scope = find_scope(view, old.account_id, old.scope)
         recovered = lifecycle.recover(
             old, successor_id=successor_id, is_forced=self.force, reason=self.reason, scope=scope, now=view.now
         )
@@ -152,7 +171,6 @@ class RecoverSession(NamedTuple):
         if machine_id is None:
             return None, self.about.slot
         preferred = old.slot if machine_id == old.machine_id else None
-        view.require(machine_key(old.account_id, machine_id), slots_of(old.account_id, machine_id))
         row = view.get(Machine, old.account_id, machine_id)
         if row is None:
             return machine_id, preferred if self.about.slot is None else self.about.slot

@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from holdfast.commands.beginning import About, new_profile
 from holdfast.commands.holding import LAST_CHECKPOINTS, audit, find_profile, find_scope, record
-from holdfast.commands.rows import Key, Members, Need
-from holdfast.commands.starts import About, StartSession, TakeOver, new_profile
+from holdfast.commands.rows import Key, Members, Need, scope_key
+from holdfast.commands.starts import StartSession, TakeOver
 from holdfast.commands.view import Reply, View
-from holdfast.commands.workspace_entries import entries, put_entry, remove_entry
+from holdfast.commands.workspace_entries import ENTRIES, entries, put_entry, remove_entry
 from holdfast.commands.workspaces import Found, find_workspace, projection, shown_id, workspace_key
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor
@@ -58,8 +59,8 @@ class StartWorkspace(NamedTuple):
     parts: ScopeParts = ScopeParts()
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The workspace's row, and what a start on its scope takes."""
-        return workspace_key(actor.account_id, self.scope), *self._start(Mode.GENERAL).needs(actor)
+        """The workspace's row, what leaving it takes, and what a start on its scope takes."""
+        return *_needs_of_leaving(actor, self.scope), *self._start(Mode.GENERAL).needs(actor)
 
     def decide(self, view: View) -> Reply:
         """The session, its token, and whether it was begun anew. Raises: what `start_step` and a start raise."""
@@ -115,8 +116,9 @@ class TakeOverWorkspace(NamedTuple):
     expected_revision: int | None = None
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The workspace's row; its session and scope follow from it."""
-        return (workspace_key(actor.account_id, self.scope),)
+        """The workspace's row, from which its session follows, and what leaving it and a start on its scope take."""
+        start = self._start(TakeOver(self.reason), Mode.GENERAL, ScopeParts(), lease_seconds=None)
+        return *_needs_of_leaving(actor, self.scope), *start.needs(actor)
 
     def decide(self, view: View) -> Reply:
         """The new session and its token, and whose the old one was.
@@ -129,15 +131,8 @@ class TakeOverWorkspace(NamedTuple):
         state, lease_s = require_takeover(found.state, actor_id=self.actor_id, lease_seconds=self.lease_seconds)
         _cost(view, found, ended_by="takeover")
         old = found.session
-        start = StartSession(
-            self.scope,
-            OwnerKind.RUNTIME_WORKER.value,
-            self.actor_id,
-            policy_request(lease_s),
-            exclusive=True,
-            take_over=None if old is None else TakeOver(self.reason, old.id),
-            about=About(_parts(view, found), mode=state.mode.value, machine_id=self.machine_id),
-        )
+        take_over = None if old is None else TakeOver(self.reason, old.id)
+        start = self._start(take_over, state.mode, _parts(view, found), lease_seconds=lease_s)
         if old is None:
             audit(view, AuditAction.SESSION_TAKEN_OVER, target=state.session_id or self.scope, reason=self.reason)
         started = start.decide(view)
@@ -161,6 +156,19 @@ class TakeOverWorkspace(NamedTuple):
             {"prior_session_id": prior, "prior_actor_id": state.owner, **report, "reason": self.reason}, created=True
         )
 
+    def _start(
+        self, take_over: TakeOver | None, mode: Mode, parts: ScopeParts, *, lease_seconds: int | None
+    ) -> StartSession:
+        return StartSession(
+            self.scope,
+            OwnerKind.RUNTIME_WORKER.value,
+            self.actor_id,
+            policy_request(lease_seconds),
+            exclusive=True,
+            take_over=take_over,
+            about=About(parts, mode=mode.value, machine_id=self.machine_id),
+        )
+
 
 class ClearWorkspace(NamedTuple):
     """End the session of a workspace, and forget what it asked for.
@@ -178,8 +186,8 @@ class ClearWorkspace(NamedTuple):
     expected_revision: int = 0
 
     def needs(self, actor: Actor) -> Iterable[Need]:
-        """The workspace's row; its session and scope follow from it."""
-        return (workspace_key(actor.account_id, self.scope),)
+        """The workspace's row, from which its session follows, and what leaving it takes."""
+        return _needs_of_leaving(actor, self.scope)
 
     def decide(self, view: View) -> Reply:
         """What was cleared, if anything was there. Raises: what `require_clearable` raises; workspace_changed."""
@@ -361,6 +369,18 @@ def _report(view: View, scope: str, started: Reply) -> dict[str, Any]:
         **projection(state),
         "fencing_token": started.body["fencing_token"],
     }
+
+
+def _needs_of_leaving(actor: Actor, scope: str) -> list[Need]:
+    """What ending the session of a workspace takes but for the session, which only its row names."""
+    account_id = actor.account_id
+    kinds = (EntryKind.GATE, EntryKind.ESCALATION, EntryKind.COST)
+    return [
+        workspace_key(account_id, scope),
+        scope_key(account_id, scope),
+        Members(LAST_CHECKPOINTS, (account_id, scope)),
+        *[Members(ENTRIES, (account_id, scope, kind)) for kind in kinds],
+    ]
 
 
 def _leave(view: View, found: Found, *, ended_by: str, end_reason: EndReason) -> None:

@@ -49,8 +49,9 @@ class DocumentContent(NamedTuple):
 
 
 def require_version(document: Document | None, *, name: str, given: int | None) -> None:
-    """Refuse to change a document that somebody else has changed meanwhile. Raises: version_conflict."""
+    """Refuse to change a document that somebody else has changed meanwhile. Raises: revision_conflict."""
     version = 0 if document is None else document.version
     if given is not None and given != version:
         ways_out = (WayOut(Action.REPEAT_WITH_REVISION),)
-        raise Refusal(Code.VERSION_CONFLICT, name=name, version=version, given=given, ways_out=ways_out)
+        subject = f"The document {name}"
+        raise Refusal(Code.REVISION_CONFLICT, subject=subject, revision=version, given=given, ways_out=ways_out)

@@ -48,7 +48,6 @@ class Code(StrEnum):
     FENCING_TOKEN_REQUIRED = "fencing_token_required"
     FENCING_TOKEN_STALE = "fencing_token_stale"
     REVISION_CONFLICT = "revision_conflict"
-    VERSION_CONFLICT = "version_conflict"
     WORKSPACE_OWNED = "workspace_owned"
     WORKSPACE_OWNED_AUTONOMOUS = "workspace_owned_autonomous"
     WORKSPACE_OWNED_INTERACTIVE = "workspace_owned_interactive"
@@ -132,7 +131,6 @@ SENTENCES: dict[Code, str] = {
     Code.PAYLOAD_TOO_LARGE: "The {what} has {size} bytes, and at most {limit} are taken.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",
     Code.FENCING_TOKEN_STALE: "This fencing token is not the current one of {subject}; nothing was written.",
-    Code.VERSION_CONFLICT: "The document {name} is at version {version}, not {given}; nothing was written.",
     Code.REVISION_CONFLICT: "{subject} is at revision {revision}, not {given}; nothing was written.",
     Code.WORKSPACE_OWNED: (
         "active autonomous session is owned by `{owner}`; explicit takeover or clear is required before a "

@@ -1,11 +1,11 @@
 """What there is to recover, and what is known of a session whose work somebody may have to go on with."""
 
+from holdfast.commands.beginning import held_elsewhere, in_the_way
 from holdfast.commands.bodies import Body, checkpoint_body, refusal_body, session_body, summary_body
 from holdfast.commands.holding import NEWEST_HOLDERS
 from holdfast.commands.leaving import LAST_OF_SESSION
 from holdfast.commands.lists import Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.rows import Key, Members, scope_key, session_key
-from holdfast.commands.starts import held_elsewhere, in_the_way
 from holdfast.commands.tasks import TASKS_GIVEN, task_body
 from holdfast.domain.actor import Actor
 from holdfast.domain.checkpoint import Checkpoint
@@ -26,7 +26,9 @@ RECOVERABLE_LIST = ListSpec(
     (Session, SessionProfile),
     {
         **SESSION_LIST.filters,
-        "broke_off": (Filter("session", "status", Operator.ONE_OF, (Status.STALLED, Status.FAILED, Status.ABANDONED)),),
+        "broke_off": (
+            Filter("session", "status", Operator.AMONG_FIXED, (Status.STALLED, Status.FAILED, Status.ABANDONED)),
+        ),
         "not_taken_over": (Filter("session", "taken_over_by", Operator.ABSENT),),
         "not_archived": (Filter("session", "archived_at_ms", Operator.ABSENT),),
     },

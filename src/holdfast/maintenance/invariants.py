@@ -31,6 +31,24 @@ class Broken(NamedTuple):
         return f"{self.invariant.claim} That does not hold for {', '.join(self.examples)}{more} ({self.times} in all)."
 
 
+def _lacking(table: str, other: str, on: str, *, shown: str = "{table}.id") -> str:
+    """Rows of a table for which another has none."""
+    return f"""
+        select {shown.format(table=table)}, {table}.account_id
+        from {table}
+        where not exists (select 1 from {other} where {on})
+        """
+
+
+def _apart(one: str, other: str, on: str, *, shown: str = "{table}.id") -> str:
+    """Rows of either of two tables for which the other has none."""
+    return _lacking(one, other, on, shown=shown) + "union all" + _lacking(other, one, on, shown=shown)
+
+
+_SAME_DOCUMENT = " and ".join(
+    f"document.{column} = document_content.{column}" for column in ("account_id", "project_id", "venture", "name")
+)
+
 INVARIANTS = (
     Invariant(
         "one_service_state",
@@ -107,42 +125,17 @@ INVARIANTS = (
     Invariant(
         "sessions_have_profiles",
         "A session and its profile are there together.",
-        """
-        select session.id, session.account_id
-        from session
-        left join session_profile on session_profile.id = session.id
-        where session_profile.id is null
-        union all
-        select session_profile.id, session_profile.account_id
-        from session_profile
-        left join session on session.id = session_profile.id
-        where session.id is null
-        """,
+        _apart("session", "session_profile", "session.id = session_profile.id"),
     ),
     Invariant(
         "checkpoints_have_sessions",
         "A checkpoint belongs to a session.",
-        """
-        select checkpoint.id, checkpoint.account_id
-        from checkpoint
-        left join session on session.id = checkpoint.session_id
-        where session.id is null
-        """,
+        _lacking("checkpoint", "session", "session.id = checkpoint.session_id"),
     ),
     Invariant(
         "handoffs_have_bodies",
         "A handoff and what is long in it are there together.",
-        """
-        select handoff.id, handoff.account_id
-        from handoff
-        left join handoff_body on handoff_body.id = handoff.id
-        where handoff_body.id is null
-        union all
-        select handoff_body.id, handoff_body.account_id
-        from handoff_body
-        left join handoff on handoff.id = handoff_body.id
-        where handoff.id is null
-        """,
+        _apart("handoff", "handoff_body", "handoff.id = handoff_body.id"),
     ),
     Invariant(
         "handoffs_are_open_or_not",
@@ -158,19 +151,7 @@ INVARIANTS = (
     Invariant(
         "documents_have_contents",
         "A document has a text, and a text a document.",
-        """
-        select one.venture || '/' || one.name, one.account_id
-        from document as one
-        left join document_content as other on other.account_id = one.account_id and other.project_id = one.project_id
-          and other.venture = one.venture and other.name = one.name
-        where other.name is null
-        union all
-        select one.venture || '/' || one.name, one.account_id
-        from document_content as one
-        left join document as other on other.account_id = one.account_id and other.project_id = one.project_id
-          and other.venture = one.venture and other.name = one.name
-        where other.name is null
-        """,
+        _apart("document", "document_content", _SAME_DOCUMENT, shown="{table}.venture || '/' || {table}.name"),
     ),
     Invariant(
         "tasks_counted_by_their_sessions",
@@ -237,12 +218,12 @@ INVARIANTS = (
     Invariant(
         "client_ids_name_sessions",
         "A client's own id names a session that is there.",
-        """
-        select client_session.account_id || ' ' || client_session.client_session_id, client_session.account_id
-        from client_session
-        left join session on session.id = client_session.session_id
-        where session.id is null
-        """,
+        _lacking(
+            "client_session",
+            "session",
+            "session.id = client_session.session_id",
+            shown="{table}.account_id || ' ' || {table}.client_session_id",
+        ),
     ),
     Invariant(
         "slots_hold_live_sessions",
@@ -272,12 +253,12 @@ INVARIANTS = (
     Invariant(
         "slots_have_machines",
         "A slot belongs to a machine.",
-        """
-        select slot.machine_id || ' ' || slot.number, slot.account_id
-        from slot
-        left join machine on machine.account_id = slot.account_id and machine.id = slot.machine_id
-        where machine.id is null
-        """,
+        _lacking(
+            "slot",
+            "machine",
+            "machine.account_id = slot.account_id and machine.id = slot.machine_id",
+            shown="{table}.machine_id || ' ' || {table}.number",
+        ),
     ),
     Invariant(
         "recoveries_are_linked",
@@ -300,27 +281,18 @@ INVARIANTS = (
     Invariant(
         "webhooks_have_readers",
         "Where there is a webhook, something reads its account's events.",
-        """
-        select webhook.id, webhook.account_id
-        from webhook
-        left join event_reader on event_reader.account_id = webhook.account_id and event_reader.name = 'webhooks'
-        where event_reader.name is null
-        """,
+        _lacking(
+            "webhook",
+            "event_reader",
+            "event_reader.account_id = webhook.account_id and event_reader.name = 'webhooks'",
+        ),
     ),
     Invariant(
         "accounts_exist",
         "Sessions and keys belong to an account that is there.",
-        """
-        select session.id, session.account_id
-        from session
-        left join account on account.id = session.account_id
-        where account.id is null
-        union all
-        select api_key.id, api_key.account_id
-        from api_key
-        left join account on account.id = api_key.account_id
-        where account.id is null
-        """,
+        _lacking("session", "account", "account.id = session.account_id")
+        + "union all"
+        + _lacking("api_key", "account", "account.id = api_key.account_id"),
     ),
 )
 

@@ -157,13 +157,13 @@ def page_query(request: "ListRequest", dialect: Dialect) -> PageQuery:
             if each.operator in (Operator.PRESENT, Operator.ABSENT):
                 alternatives.append(f"{column} {each.operator.value}")
                 continue
-            if each.operator == Operator.ONE_OF:
-                words = ", ".join(f"'{word}'" for word in each.among)
+            if each.operator == Operator.AMONG_FIXED:
+                words = ", ".join(f"'{word}'" for word in each.fixed)
                 alternatives.append(f"{column} in ({words})")
                 continue
             if each.operator == Operator.CONTAINS:
                 alternatives.append(dialect.contains.format(column=column, value=dialect.placeholder))
-            elif each.operator == Operator.AMONG:
+            elif each.operator == Operator.AMONG_GIVEN:
                 alternatives.append(dialect.among.format(column=column, value=dialect.placeholder))
             else:
                 alternatives.append(f"{column} {each.operator.value} {dialect.placeholder}")

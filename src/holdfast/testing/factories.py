@@ -4,7 +4,8 @@ import hashlib
 from typing import Any
 
 from holdfast.commands.command import Command, Envelope
-from holdfast.commands.starts import ReportSession, StartSession
+from holdfast.commands.reports import ReportSession
+from holdfast.commands.starts import StartSession
 from holdfast.commands.view import Idempotency
 from holdfast.domain.actor import Actor, KeyScope
 from holdfast.domain.ids import DEFAULT_ACCOUNT, ENTROPY_BYTES, AccountId, KeyId

@@ -113,21 +113,18 @@ def show_command(*, account_id: str, url: str | None, is_json: bool) -> None:
 @json_option
 def list_command(*, url: str | None, is_json: bool) -> None:
     """List the accounts of the server, by id; erased ones too, of which nothing else is left."""
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
     from holdfast.doors.cli.pages import every_item
 
-    listed = list(every_item(connect(url), "/v1/accounts", {}, pages_max=PAGES_MAX))
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
-    rows = []
-    for account in listed:
+    def row(account: Item) -> list[Span]:
         status = fields.text(account, "status")
         texts = (fields.text(account, "id"), fields.text(account, "name"), status, _limit_of(account))
-        rows.append([Span(text, "" if status == "active" else "dim") for text in texts])
+        return [Span(text, "" if status == "active" else "dim") for text in texts]
+
     columns = [Column("ID"), Column("NAME", comfort=16, drop=1), Column("STATUS"), Column("LIVE SESSIONS MAX")]
-    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    echo_list(every_item(connect(url), "/v1/accounts", {}, pages_max=PAGES_MAX), columns, row, is_json=is_json)
 
 
 @accounts_command.command("export", short_help="Write everything that an account has.")

@@ -73,27 +73,24 @@ def add_command(
 @json_option
 def list_command(*, url: str | None, is_json: bool) -> None:
     """List the rules of the account, newest first."""
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
     from holdfast.doors.cli.pages import every_item
     from holdfast.doors.cli.words import duration
 
-    listed = list(every_item(connect(url), "/v1/alerts", {}, pages_max=PAGES_MAX))
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
-    if not listed:
-        terminal.echo("There are no rules. Make one: holdfast alert add no_progress --after 30m")
-        return
-    rows = []
-    for each in listed:
-        after = fields.number(each, "after_seconds")
-        texts = [fields.text(each, "id"), fields.text(each, "type"), "" if after is None else duration(after)]
-        texts += [fields.text(each, name) for name in ("project_id", "agent", "name")]
-        texts.append("enabled" if each.get("enabled") is True else "disabled")
-        rows.append([Span(text) for text in texts])
+    def row(rule: Item) -> list[Span]:
+        after = fields.number(rule, "after_seconds")
+        texts = [fields.text(rule, "id"), fields.text(rule, "type"), "" if after is None else duration(after)]
+        texts += [fields.text(rule, name) for name in ("project_id", "agent", "name")]
+        texts.append("enabled" if rule.get("enabled") is True else "disabled")
+        return [Span(text) for text in texts]
+
     titles = ("ID", "ABOUT", "AFTER", "PROJECT", "AGENT", "NAME", "STATE")
-    terminal.echo_lines(render([Column(title, comfort=8) for title in titles], rows, width=terminal.width()))
+    columns = [Column(title, comfort=8) for title in titles]
+    nothing = "There are no rules. Make one: holdfast alert add no_progress --after 30m"
+    rules = every_item(connect(url), "/v1/alerts", {}, pages_max=PAGES_MAX)
+    echo_list(rules, columns, row, is_json=is_json, nothing=nothing)
 
 
 @alert_command.command("open", short_help="Sessions for which an alert is not over.")

@@ -30,23 +30,19 @@ def audit_command() -> None:
 @json_option
 def list_command(*, target: str | None, url: str | None, is_json: bool) -> None:
     """List administrative acts and changes of ownership, newest first."""
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
     from holdfast.doors.cli.pages import every_item
 
-    query = {} if target is None else {"target": target}
-    listed = list(every_item(connect(url), "/v1/audit", query, pages_max=PAGES_MAX))
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
-    names = ("at", "action", "target", "key_id", "reason")
-    rows = [
-        [Span(f"{fields.number(record, 'number') or 0:g}"), *[Span(fields.text(record, name)) for name in names]]
-        for record in listed
-    ]
+    def row(record: Item) -> list[Span]:
+        names = ("at", "action", "target", "key_id", "reason")
+        return [Span(f"{fields.number(record, 'number') or 0:g}"), *[Span(fields.text(record, name)) for name in names]]
+
     columns = [Column("NUMBER"), Column("AT"), Column("ACTION"), Column("TARGET")]
     columns += [Column("KEY", drop=1), Column("REASON", comfort=20, drop=2)]
-    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    query = {} if target is None else {"target": target}
+    echo_list(every_item(connect(url), "/v1/audit", query, pages_max=PAGES_MAX), columns, row, is_json=is_json)
 
 
 @audit_command.command("verify", short_help="Say whether the audit is what was written.", epilog=EPILOG)

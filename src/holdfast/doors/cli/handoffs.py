@@ -166,26 +166,22 @@ def list_command(*, limit: int, url: str | None, is_json: bool, **filters: str |
     """List handoffs, newest first."""
     from itertools import islice
 
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
     from holdfast.doors.cli.pages import every_item
 
-    query = {**_query(filters), "fields": "summary"}
-    listed = list(islice(every_item(connect(url), "/v1/handoffs", query, pages_max=PAGES_MAX), limit))
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
-    names = ("id", "created_at", "status", "from_agent", "to_agent", "status_label", "summary")
-    rows = [
-        [
-            *[Span(fields.text(each, name)) for name in names[:-1]],
-            Span(("(auto) " if each.get("auto") is True else "") + fields.text(each, "summary").partition("\n")[0]),
-        ]
-        for each in listed
-    ]
+    def row(handoff: Item) -> list[Span]:
+        names = ("id", "created_at", "status", "from_agent", "to_agent", "status_label")
+        summary = fields.text(handoff, "summary").partition("\n")[0]
+        auto = "(auto) " if handoff.get("auto") is True else ""
+        return [*[Span(fields.text(handoff, name)) for name in names], Span(auto + summary)]
+
     columns = [Column("HANDOFF"), Column("AT", drop=2), Column("STATUS"), Column("FROM"), Column("TO", drop=3)]
     columns += [Column("LABEL", drop=1), Column("SUMMARY", comfort=20)]
-    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    query = {**_query(filters), "fields": "summary"}
+    listed = islice(every_item(connect(url), "/v1/handoffs", query, pages_max=PAGES_MAX), limit)
+    echo_list(listed, columns, row, is_json=is_json)
 
 
 @handoff_command.command("show", short_help="Show all that a handoff says.", epilog=EPILOG)

@@ -130,22 +130,15 @@ def list_command(*, account: str | None, url: str | None, is_json: bool) -> None
     """List the keys of the account, newest first: all but the keys themselves."""
     import time
 
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
     from holdfast.doors.cli.pages import every_item
     from holdfast.doors.cli.words import ago
 
-    api = connect(url)
-    listed = list(every_item(api, "/v1/keys", {}, pages_max=PAGES_MAX, headers=_for(account)))
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
-    if not listed:
-        terminal.echo("No keys are stored; one that is configured is not listed. Make one: holdfast keys create")
-        return
     now = time.time()
-    rows = []
-    for key in listed:
+
+    def row(key: Item) -> list[Span]:
         state = _state(key, now=now)
         style = "" if state.startswith("valid") else "dim"
         texts = [fields.text(key, name) for name in ("id", "name", "scope", "account_id", "project_id")]
@@ -155,7 +148,8 @@ def list_command(*, account: str | None, url: str | None, is_json: bool) -> None
             "never" if used_at is None else ago(used_at, now=now),
             state,
         ]
-        rows.append([Span(text, style) for text in texts])
+        return [Span(text, style) for text in texts]
+
     columns = [
         Column("ID"),
         Column("NAME", comfort=12, least=8),
@@ -166,7 +160,9 @@ def list_command(*, account: str | None, url: str | None, is_json: bool) -> None
         Column("USED", drop=2),
         Column("STATE"),
     ]
-    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    keys = every_item(connect(url), "/v1/keys", {}, pages_max=PAGES_MAX, headers=_for(account))
+    nothing = "No keys are stored; one that is configured is not listed. Make one: holdfast keys create"
+    echo_list(keys, columns, row, is_json=is_json, nothing=nothing)
 
 
 @keys_command.command("revoke", short_help="Make a key useless.", epilog=EPILOG)

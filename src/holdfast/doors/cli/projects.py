@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import click
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast.client.api import Answer, Api, Json
+
+F = TypeVar("F", bound=Callable[..., object])
 
 PAGES_MAX = 1_000
 """Of 200 projects each."""
@@ -39,63 +42,44 @@ def project_command() -> None:
 
 
 project_argument = click.argument("project")
-name_option = click.option("--name", metavar="TEXT", help="What people call it.")
-repository_option = click.option("--repository", metavar="TEXT", help="Where its code is.")
 status_option = click.option("--status", type=click.Choice([str(each) for each in ProjectStatus]))
-ref_option = click.option("--ref", metavar="TEXT", help="What it is called elsewhere, such as a GitHub project.")
-link_option = click.option("--link", metavar="URL", help="Where it is kept elsewhere.")
+
+
+def said_options(command: F) -> F:
+    """What can be said of a project, by the names of its fields."""
+    for option in (
+        click.option("--link", "external_url", metavar="URL", help="Where it is kept elsewhere."),
+        click.option(
+            "--ref", "external_ref", metavar="TEXT", help="What it is called elsewhere, such as a GitHub project."
+        ),
+        status_option,
+        click.option("--repository", metavar="TEXT", help="Where its code is."),
+        click.option("--name", metavar="TEXT", help="What people call it."),
+    ):
+        command = option(command)
+    return command
 
 
 @project_command.command("add", short_help="Make a project.", epilog=EPILOG)
 @project_argument
-@name_option
-@repository_option
-@status_option
-@ref_option
-@link_option
+@said_options
 @url_option
 @json_option
-def add_command(
-    *,
-    project: str,
-    name: str | None,
-    repository: str | None,
-    status: str | None,
-    ref: str | None,
-    link: str | None,
-    url: str | None,
-    is_json: bool,
-) -> None:
+def add_command(*, project: str, url: str | None, is_json: bool, **said: str | None) -> None:
     """Make the project PROJECT, which is the id that sessions and tasks name."""
-    told = _told(name=name, repository=repository, status=status, external_ref=ref, external_url=link)
     api = connect(url)
-    _echo(api, _write(api, "POST", "/v1/projects", {"id": project, **told}), is_json=is_json)
+    _echo(api, _write(api, "POST", "/v1/projects", {"id": project, **_given(said)}), is_json=is_json)
 
 
 @project_command.command("change", short_help="Change a project.", epilog=EPILOG)
 @project_argument
-@name_option
-@repository_option
-@status_option
-@ref_option
-@link_option
+@said_options
 @url_option
 @json_option
-def change_command(
-    *,
-    project: str,
-    name: str | None,
-    repository: str | None,
-    status: str | None,
-    ref: str | None,
-    link: str | None,
-    url: str | None,
-    is_json: bool,
-) -> None:
+def change_command(*, project: str, url: str | None, is_json: bool, **said: str | None) -> None:
     """Change the project PROJECT; what is not named stays."""
-    told = _told(name=name, repository=repository, status=status, external_ref=ref, external_url=link)
     api = connect(url)
-    _echo(api, _write(api, "PATCH", _path(project), told), is_json=is_json)
+    _echo(api, _write(api, "PATCH", _path(project), _given(said)), is_json=is_json)
 
 
 @project_command.command("show", short_help="One project, and how its work stands.")
@@ -153,8 +137,8 @@ def echo_projects(api: "Api", query: "Mapping[str, str]", *, is_json: bool) -> N
     terminal.echo_lines(render(columns, rows, width=terminal.width()))
 
 
-def _told(**options: str | None) -> "dict[str, Json]":
-    return {name: value for name, value in options.items() if value is not None}
+def _given(said: "Mapping[str, str | None]") -> "dict[str, Json]":
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _path(project: str) -> str:

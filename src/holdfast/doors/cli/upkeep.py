@@ -55,16 +55,19 @@ Exit codes: `holdfast --help` lists them; 1 also where the answer was no.
 @json_option
 def jobs_command(*, url: str | None, is_json: bool) -> None:
     """Show the recurring jobs: what each did last, what failed, and when it runs next. Needs an operator's key."""
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
 
     api = connect(url)
     answer = api.request("GET", "/v1/jobs")
-    listed = fields.children(fields.document_of(api, answer), "items")
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
     now = present(answer)
+
+    def row(job: Item) -> list[Span]:
+        return [
+            Span(text, "red" if text and name == "last_error" else "") for name, text in _shown(job, now=now).items()
+        ]
+
     columns = [
         Column("JOB"),
         Column("KEEPS"),
@@ -76,9 +79,7 @@ def jobs_command(*, url: str | None, is_json: bool) -> None:
         Column("NEXT"),
         Column("ERROR", comfort=20, least=8),
     ]
-    rows = [[Span(text, "red" if text and name == "last_error" else "") for name, text in _shown(job, now=now).items()]
-            for job in listed]  # fmt: skip
-    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    echo_list(fields.children(fields.document_of(api, answer), "items"), columns, row, is_json=is_json)
 
 
 def _shown(job: "dict[str, Json]", *, now: float) -> dict[str, str]:

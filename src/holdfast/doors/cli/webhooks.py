@@ -102,30 +102,26 @@ def rotate_command(*, webhook_id: str, overlap: str | None, url: str | None, is_
 @json_option
 def list_command(*, url: str | None, is_json: bool) -> None:
     """List the webhooks of the account, newest first."""
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
     from holdfast.doors.cli.pages import every_item
     from holdfast.doors.cli.words import ago
 
-    listed = list(every_item(connect(url), "/v1/webhooks", {}, pages_max=PAGES_MAX))
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
-    if not listed:
-        terminal.echo("There are no webhooks. Make one: holdfast webhook add https://…")
-        return
     now = time.time()
-    rows = []
-    for each in listed:
-        state = _state(each)
+
+    def row(webhook: Item) -> list[Span]:
+        state = _state(webhook)
+        success_at = fields.at(webhook, "last_success_at")
         texts = [
-            fields.text(each, "id"),
-            fields.text(each, "url"),
-            " ".join(map(str, fields.items(each, "event_types"))),
+            fields.text(webhook, "id"),
+            fields.text(webhook, "url"),
+            " ".join(map(str, fields.items(webhook, "event_types"))),
+            "never" if success_at is None else ago(success_at, now=now),
+            state,
         ]
-        success_at = fields.at(each, "last_success_at")
-        texts += ["never" if success_at is None else ago(success_at, now=now), state]
-        rows.append([Span(text, "" if state == "enabled" else "bold") for text in texts])
+        return [Span(text, "" if state == "enabled" else "bold") for text in texts]
+
     columns = [
         Column("ID"),
         Column("URL", comfort=20, least=12),
@@ -133,7 +129,9 @@ def list_command(*, url: str | None, is_json: bool) -> None:
         Column("DELIVERED", drop=2),
         Column("STATE", comfort=20, least=8),
     ]
-    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    webhooks = every_item(connect(url), "/v1/webhooks", {}, pages_max=PAGES_MAX)
+    nothing = "There are no webhooks. Make one: holdfast webhook add https://…"
+    echo_list(webhooks, columns, row, is_json=is_json, nothing=nothing)
 
 
 @webhook_command.command("show", short_help="One webhook, and how it fares.")
@@ -227,26 +225,20 @@ def deliveries_command(*, webhook_id: str, status: str | None, limit: int, url: 
     """List the messages to the webhook WEBHOOK_ID, the newest event first."""
     from itertools import islice
 
-    from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.layout import Column, Span, render
+    from holdfast.doors.cli import fields
+    from holdfast.doors.cli.layout import Column, Span
+    from holdfast.doors.cli.listing import Item, echo_list
     from holdfast.doors.cli.pages import every_item
     from holdfast.doors.cli.words import ago
 
-    query = {} if status is None else {"status": status}
-    listed = list(islice(every_item(connect(url), _path(webhook_id, "deliveries"), query, pages_max=PAGES_MAX), limit))
-    if is_json:
-        click.echo(json.dumps(listed, indent=2))
-        return
-    if not listed:
-        terminal.echo("There are none.")
-        return
     now = time.time()
-    rows = []
-    for each in listed:
-        texts = [fields.text(each, name) for name in ("id", "event_type", "status")]
-        texts += [f"{fields.number(each, 'attempts') or 0:g}", ago(fields.at(each, "created_at"), now=now)]
-        texts += [fields.text(each, "last_error")]
-        rows.append([Span(text, "bold" if texts[2] == "dead" else "") for text in texts])
+
+    def row(delivery: Item) -> list[Span]:
+        texts = [fields.text(delivery, name) for name in ("id", "event_type", "status")]
+        texts += [f"{fields.number(delivery, 'attempts') or 0:g}", ago(fields.at(delivery, "created_at"), now=now)]
+        texts += [fields.text(delivery, "last_error")]
+        return [Span(text, "bold" if texts[2] == "dead" else "") for text in texts]
+
     columns = [
         Column("ID"),
         Column("EVENT"),
@@ -255,7 +247,9 @@ def deliveries_command(*, webhook_id: str, status: str | None, limit: int, url: 
         Column("MADE", drop=2),
         Column("LAST ERROR", comfort=20, least=8),
     ]
-    terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    query = {} if status is None else {"status": status}
+    deliveries = every_item(connect(url), _path(webhook_id, "deliveries"), query, pages_max=PAGES_MAX)
+    echo_list(islice(deliveries, limit), columns, row, is_json=is_json, nothing="There are none.")
 
 
 @webhook_command.command("redeliver", short_help="Send a message again.")

@@ -1,6 +1,7 @@
 """Routes that describe all the others: for programs, and for people."""
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from holdfast.domain.actor import KeyScope
 from holdfast.doors.http import openapi, page
@@ -10,9 +11,10 @@ from holdfast.doors.http.routing import Route
 
 
 class Description:
-    """What there is to know of some routes. Made once; `routes` are those, and the two that tell of them.
+    """What there is to know of some routes. `routes` are those, and the two that tell of them.
 
-    content: the OpenAPI document, as bytes.
+    It is made when somebody first asks, beside the event loop: it takes longer than all else that a start does.
+    Raises: KeyError for a route that is not described.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
@@ -21,15 +23,26 @@ class Description:
             Route("GET", "/docs", self.page, KeyScope.READ, is_open_locally=True),
         ]
         self.routes = [*routes, *own]
-        described = openapi.document(self.routes)
-        self.content = encode(described)
-        self._document = Answer(200, Document(b"application/json", self.content))
-        self._page = Answer(200, Document(b"text/html; charset=utf-8", page.page(described), page.HEADERS))
+        openapi.descriptions(self.routes)
 
-    async def document(self, _call: Call) -> Answer:
+    @cached_property
+    def content(self) -> bytes:
+        """The OpenAPI document, as bytes."""
+        return encode(self._document)
+
+    @cached_property
+    def _document(self) -> openapi.Json:
+        return openapi.document(self.routes)
+
+    @cached_property
+    def _page(self) -> bytes:
+        return page.page(self._document)
+
+    async def document(self, call: Call) -> Answer:
         """This API, as an OpenAPI 3.1 document."""
-        return self._document
+        return Answer(200, Document(b"application/json", await call.core.compute(lambda: self.content)))
 
-    async def page(self, _call: Call) -> Answer:
+    async def page(self, call: Call) -> Answer:
         """This API, as a page to read."""
-        return self._page
+        content = await call.core.compute(lambda: self._page)
+        return Answer(200, Document(b"text/html; charset=utf-8", content, page.HEADERS))

@@ -17,9 +17,10 @@ from holdfast.domain.errors import SENTENCES, Code
 from holdfast.doors.http.bodies import OF_ACCOUNTS, OF_SCHEMAS, WholeBody
 from holdfast.doors.http.crane.answers import CRANE_DESCRIBED
 from holdfast.doors.http.crane.dialect import CRANE
+from holdfast.doors.http.described import Described, Nothing, Text
 from holdfast.doors.http.dialect import NATIVE
 from holdfast.doors.http.native.answers import DESCRIBED as NATIVE_DESCRIBED
-from holdfast.doors.http.native.answers import Described, Nothing, Problem, Text
+from holdfast.doors.http.native.answers.refusals import Problem
 from holdfast.doors.http.problems import DOOR_CODES, STATUS, TITLES, WIRE_CODES
 from holdfast.doors.http.routing import Route
 from holdfast.doors.http.words import reference_name
@@ -108,10 +109,15 @@ _PARAMETERS: dict[str, Json] = {
 }
 
 
+def descriptions(routes: Iterable[Route]) -> Mapping[str, Described]:
+    """How each of these routes is described. Raises: KeyError for one that is not."""
+    return {route.name: DESCRIBED[route.name] for route in routes}
+
+
 def document(routes: Iterable[Route]) -> Json:
-    """The whole description, as JSON values."""
+    """The whole description, as JSON values. Raises: KeyError for a route that is not described."""
     routes = list(routes)
-    described = {route.name: DESCRIBED[route.name] for route in routes}
+    described = descriptions(routes)
     schemas = _schemas(routes, described.values())
     shared = _Responses()
     paths: dict[str, Json] = {}

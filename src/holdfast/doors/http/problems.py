@@ -47,7 +47,6 @@ STATUS: dict[Code, int] = {
     Code.FENCING_TOKEN_REQUIRED: 428,
     Code.FENCING_TOKEN_STALE: 409,
     Code.REVISION_CONFLICT: 412,
-    Code.VERSION_CONFLICT: 412,
     Code.WORKSPACE_OWNED: 409,
     Code.WORKSPACE_OWNED_AUTONOMOUS: 409,
     Code.WORKSPACE_OWNED_INTERACTIVE: 409,
@@ -199,7 +198,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
-    **{name: name for name in ("limit", "usage", "size", "version", "handoff_id", "machine_id", "slot")},
+    **{name: name for name in ("limit", "usage", "size", "handoff_id", "machine_id", "slot")},
     **{name: name for name in ("project_id", "task_id", "task_status", "holder_session_id")},
     "status": "session_status",
 }

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from holdfast.domain.errors import Code
-from holdfast.doors.http.native.answers import At, Described
+from holdfast.doors.http.described import Described
+from holdfast.doors.http.native.answers.words import At
 
 _EXAMPLE = {"agent": "cc-cli-host", "venture": "dfg", "repo": "durganfieldguide/dfg-console", "track": 1}
 _ID = {"session_id": "sess_01KF5V3Z5RW8Q0M2X7N4T9C6BD"}

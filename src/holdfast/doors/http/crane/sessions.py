@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import msgspec
 
+from holdfast.commands.beginning import About
 from holdfast.commands.days import StartDay
 from holdfast.commands.heartbeats import Heartbeat
 from holdfast.commands.lists import ListRequest
 from holdfast.commands.notes import UpdateSession
 from holdfast.commands.rows import Value
-from holdfast.commands.starts import RESUMED, About, StartSession
+from holdfast.commands.starts import RESUMED, StartSession
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.crane import ACTIVE_SESSIONS_SHOWN_MAX
 from holdfast.domain.errors import Code, FieldError, Refusal

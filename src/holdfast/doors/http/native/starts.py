@@ -4,8 +4,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from holdfast.commands.beginning import About
 from holdfast.commands.recovery import RecoverSession
-from holdfast.commands.starts import About, ReportSession, StartSession, TakeOver, TakeOverSession
+from holdfast.commands.reports import ReportSession
+from holdfast.commands.starts import StartSession, TakeOver, TakeOverSession
 from holdfast.domain.actor import KeyScope
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.ids import SessionId
@@ -274,16 +276,9 @@ def _policy(given: str | PolicyBody | None) -> PolicyRequest | None:
 
 
 def _about(body: AboutBody, parts: ScopeParts) -> About:
+    said = {name: getattr(body, name) for name in AboutBody.__struct_fields__ if name != "meta"}
     meta_json = None if body.meta is None else free_json(body.meta, field="meta", bytes_max=META_BYTES_MAX)
-    return About(
-        parts=parts,
-        mode=body.mode,
-        machine_id=body.machine_id,
-        slot=body.slot,
-        parent_id=body.parent_id,
-        group_id=body.group_id,
-        meta_json=meta_json,
-    )
+    return About(parts=parts, meta_json=meta_json, **said)
 
 
 def _invalid(field: str, message: str) -> Refusal:
