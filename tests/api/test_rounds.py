@@ -103,6 +103,23 @@ def test_a_workspace_that_changes_hands_is_settled_too(account: Account) -> None
         assert say("clear", actor_id="heir")["cleared"]
 
 
+def test_a_workspace_is_found_however_often_another_door_took_it_over(account: Account) -> None:
+    on, worker = {"scope": "workspace=taken"}, {"owner_kind": "runtime_worker", "lease_seconds": 60}
+    begun = account.call("POST", "/v1/workspaces/start", {**on, "actor_id": "a", **worker})
+    assert begun.status < 300, begun
+    last = begun.json["session_id"].replace("ses_", "sess_")
+    for number in range(12):
+        taking = {"reason": "mine", "force": True, "holder_id": f"holder {number}"}
+        taken = account.call("POST", f"/v1/sessions/{last}/takeover", taking, by="operator")
+        assert taken.status == 201, taken
+        last = taken.json["id"]
+    assert account.say("stall", taken.json, reason="it hangs").status == 200
+    shown = account.get("/v1/workspaces?scope=workspace%3Dtaken")["session"]
+    assert shown["session_id"] == last.replace("sess_", "ses_")
+    back = account.call("POST", "/v1/workspaces/takeover", {**on, "actor_id": "b", "reason": "back again"})
+    assert back.status < 300, back
+
+
 def test_what_time_did_to_those_that_fell_silent_is_settled_too(account: Account) -> None:
     assert account.call("POST", "/v1/machines", {"machine_id": "m", "slot_count": 2}).status == 201
     silent = account.start(scope="silent", exclusive=True, machine_id="m", project_id="p", policy={"preset": "monitor"})

@@ -6,7 +6,7 @@ Kept apart from starting one, because a heartbeat is a process of its own, which
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from holdfast.commands.holding import change, find_profile
+from holdfast.commands.holding import NEWEST_HOLDERS, change, find_holders, find_profile
 from holdfast.commands.rows import Key, Need
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -29,9 +29,6 @@ from holdfast.domain.workspace import (
     lifecycle_of,
     require_beat,
 )
-
-SUCCESSORS_MAX = 16
-"""How many takeovers past this door are followed from a session to the one that has its place now."""
 
 
 class Found(NamedTuple):
@@ -111,10 +108,8 @@ def find_workspace(view: View, scope: str) -> Found:
         state = row_state(json.loads(workspace.legacy_json), now_ms=view.now.wall_ms)
         return Found(workspace, None, state._replace(is_stale=True))
     session = None if workspace.session_id is None else view.get(Session, workspace.session_id)
-    for _ in range(SUCCESSORS_MAX):
-        if session is None or session.taken_over_by is None:
-            break
-        session = view.get(Session, session.taken_over_by)
+    if session is not None and session.taken_over_by is not None:
+        session = _successor(view, session)
     if session is None or lifecycle.phase(settled := lifecycle.settle(session, now=view.now).session) == (
         lifecycle.Phase.ENDED
     ):
@@ -125,6 +120,15 @@ def find_workspace(view: View, scope: str) -> Found:
         profile = find_profile(view, session)
         workspace = workspace._replace(last_started_at_ms=profile.started_at_ms)
     return Found(workspace, session, _state(view, workspace, settled))
+
+
+def _successor(view: View, session: Session) -> Session | None:
+    """Who has the place of a session that was taken over by another door, however often; None: nobody any more.
+
+    Asked of the scope, which is one question, rather than from one takeover to the next.
+    """
+    holders = find_holders(view, NEWEST_HOLDERS, session.account_id, session.scope)
+    return next((each for each in holders if find_profile(view, each).took_over_from is not None), None)
 
 
 def _untouched(account_id: AccountId, scope: str, project_id: str | None) -> Workspace:
