@@ -31,7 +31,7 @@ key by HOLDFAST_KEY (else where the first start of a server kept it).
 VERBS = {
     "serve": "serve:serve_command",
     "run": "run:run_command",
-    "ps": "table:ps_command",
+    "ps": "ps:ps_command",
     "show": "sessions:show_command",
     "explain": "sessions:explain_command",
     "events": "events:events_command",
