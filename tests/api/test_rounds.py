@@ -107,15 +107,15 @@ def test_a_workspace_is_found_however_often_another_door_took_it_over(account: A
     on, worker = {"scope": "workspace=taken"}, {"owner_kind": "runtime_worker", "lease_seconds": 60}
     begun = account.call("POST", "/v1/workspaces/start", {**on, "actor_id": "a", **worker})
     assert begun.status < 300, begun
-    last = begun.json["session_id"].replace("ses_", "sess_")
+    last = {"id": begun.json["session_id"].replace("ses_", "sess_")}
     for number in range(12):
         taking = {"reason": "mine", "force": True, "holder_id": f"holder {number}"}
-        taken = account.call("POST", f"/v1/sessions/{last}/takeover", taking, by="operator")
+        taken = account.call("POST", f"/v1/sessions/{last['id']}/takeover", taking, by="operator")
         assert taken.status == 201, taken
-        last = taken.json["id"]
-    assert account.say("stall", taken.json, reason="it hangs").status == 200
+        last = taken.json
+    assert account.say("stall", last, reason="it hangs").status == 200
     shown = account.get("/v1/workspaces?scope=workspace%3Dtaken")["session"]
-    assert shown["session_id"] == last.replace("sess_", "ses_")
+    assert shown["session_id"] == last["id"].replace("sess_", "ses_")
     back = account.call("POST", "/v1/workspaces/takeover", {**on, "actor_id": "b", "reason": "back again"})
     assert back.status < 300, back
 
