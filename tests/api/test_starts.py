@@ -243,6 +243,9 @@ def test_what_a_start_says_is_what_is_read(account: Account) -> None:
         "group_id": "group-1",
         "client_session_id": "client-1",
         "exclusive": True,
+        "branch": "topic",
+        "commit_sha": "0a1b2c",
+        "issue_number": 12,
         "meta": {"lease_ms": 5, "at_ms": 6, "x_json": "{", "1e21": 1e21, "refusal": {"code": "ü\u2028"}, "null": None},
     }
     started = account.start(**said)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.domain.limits import NAME_CHARS_MAX
 from holdfast.runner import run as runs
 from holdfast.runner.exits import CommandEnd, ExitCode
 from holdfast.runner.schedule import Pace
@@ -69,6 +70,30 @@ def test_the_scope_is_the_origin_of_the_repository_without_its_password(world: W
     run("--", "true", environ=world.environ, cwd=world.directory)
 
     assert world.server.asked[0].body["scope"] == {"repo": "github.com/owner/name"}
+
+
+def test_what_is_checked_out_is_told(world: World) -> None:
+    git = ("git", "-c", "user.name=me", "-c", "user.email=me@host")
+    for words in (("init", "-q", "-b", "feature/lexer"), ("commit", "-q", "--allow-empty", "-m", "begin")):
+        subprocess.run([*git, *words], cwd=world.directory, check=True)
+    told = subprocess.run([*git, "rev-parse", "HEAD"], cwd=world.directory, check=True, capture_output=True, text=True)
+    commit_sha = told.stdout.strip()
+    run("--", "true", environ=world.environ, cwd=world.directory)
+    subprocess.run([*git, "checkout", "-q", "--detach"], cwd=world.directory, check=True)
+    run("--", "true", environ=world.environ, cwd=world.directory)
+
+    on_branch, detached = world.server.asked_for("/v1/sessions")
+    assert (on_branch.body["branch"], on_branch.body["commit_sha"]) == ("feature/lexer", commit_sha)
+    assert ("branch" in detached.body, detached.body["commit_sha"]) == (False, commit_sha)
+
+
+def test_a_long_name_of_a_command_is_shortened_to_what_the_server_takes(world: World) -> None:
+    script = world.directory / ("x" * 200)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    run("--", str(script), environ=world.environ, cwd=world.directory)
+
+    assert len(world.server.asked[0].body["agent"]) == NAME_CHARS_MAX
 
 
 def test_it_beats_while_the_command_runs_and_its_progress_never_goes_down(world: World) -> None:

@@ -142,9 +142,6 @@ class RecoverSession(NamedTuple):
         machine_id, slot = self._place(view, profile, successor_id)
         about = self._about(profile)._replace(machine_id=machine_id, slot=slot)
         successor = new_profile(view, successor_id, preset=policy.preset, about=about)._replace(
-            branch=profile.branch,
-            commit_sha=profile.commit_sha,
-            issue_number=profile.issue_number,
             current_task_id=self.resume_from_task_id or profile.current_task_id,
             recovered_from=old.id,
             recovery_attempts=profile.recovery_attempts + 1,

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from holdfast.client.api import Api, ApiRefusal, Json, Unreachable
 from holdfast.client.spool import Entry, Spool, SpoolFull, this_process
+from holdfast.domain.limits import NAME_CHARS_MAX
 from holdfast.runner import session
 from holdfast.runner.exits import CommandEnd, reason_of
 from holdfast.runner.keeper import become_subreaper, kill_tree, steady_seconds, tree_of
@@ -282,6 +283,7 @@ class MachineAgent:
             is_exclusive=False,
             take_over_reason=None,
             recovery=place.recovery,
+            checkout={},
             meta=session.meta_of(
                 options.command, directory=str(Path.cwd()), hostname=options.hostname, pid=os.getpid()
             ),
@@ -589,4 +591,4 @@ def _new_key() -> str:
 
 def this_hostname() -> str:
     """This machine's name, as it is now."""
-    return socket.gethostname()[: session.NAME_CHARS_MAX] or "unknown"
+    return socket.gethostname()[:NAME_CHARS_MAX] or "unknown"

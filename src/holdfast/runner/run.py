@@ -23,12 +23,13 @@ from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.credentials import DEFAULT_URL, Credentials, CredentialsInvalid, find_credentials
 from holdfast.client.directories import data_directory, machine_id
 from holdfast.client.spool import Entry, Spool, SpoolFull, this_process
+from holdfast.domain.limits import NAME_CHARS_MAX
 from holdfast.runner import heartbeat, predecessor, progress, restart, session
 from holdfast.runner.exits import CommandEnd, ExitCode, end_of, reason_of
 from holdfast.runner.keeper import steady_seconds
 from holdfast.runner.messages import printable, say
 from holdfast.runner.schedule import Pace, lapse_times, request_seconds, retry_delay
-from holdfast.runner.scopes import scope_here
+from holdfast.runner.scopes import checkout_here, scope_here
 from holdfast.runner.session import Recovery, Session, StartRequest, Stopped
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def _start_request(options: RunOptions, environ: Mapping[str, str], data_dir: Pa
         machine = f"mach_{secrets.token_hex(16)}"
     return session.start_request(
         scope=scope_here(options.scope, machine_id=machine, environ=environ),
-        agent=(options.agent or Path(options.command[0]).name)[: session.NAME_CHARS_MAX],
+        agent=(options.agent or Path(options.command[0]).name)[:NAME_CHARS_MAX],
         machine_id=None if options.is_outside else machine,
         slot=options.slot,
         pace=options.pace,
@@ -242,6 +243,7 @@ def _start_request(options: RunOptions, environ: Mapping[str, str], data_dir: Pa
         is_exclusive=options.is_exclusive,
         take_over_reason=options.take_over_reason,
         recovery=options.recovery,
+        checkout=checkout_here(environ),
         meta=session.meta_of(options.command, directory=directory, hostname=socket.gethostname(), pid=os.getpid()),
         started_at_seconds=time.time(),
     )

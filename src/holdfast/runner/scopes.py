@@ -1,4 +1,4 @@
-"""Which scope a command works on: the repository's origin, else this machine's working directory."""
+"""What a command works on: the repository's origin, else this machine's working directory; and what is checked out."""
 
 import hashlib
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from holdfast.client.api import Json
+from holdfast.domain.limits import NAME_CHARS_MAX
 
 GIT_SECONDS_MAX = 3.0
 """How long git may take to say where a repository comes from."""
@@ -68,10 +69,24 @@ def scope_here(given: str | None, *, machine_id: str, environ: Mapping[str, str]
     return {"workspace": workspace_of(machine_id, directory)}
 
 
+def checkout_here(environ: Mapping[str, str]) -> dict[str, Json]:
+    """The branch and the commit that are checked out here, as a start tells them; what there is not is left out."""
+    told = _git("rev-parse", "HEAD", "--symbolic-full-name", "HEAD", environ=environ)
+    commit_sha, _, ref = (told or "").partition("\n")
+    branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
+    found: dict[str, Json] = {"branch": branch, "commit_sha": commit_sha}
+    return {name: value for name, value in found.items() if value and len(str(value)) <= NAME_CHARS_MAX}
+
+
 def _origin(environ: Mapping[str, str]) -> str | None:
+    return _git("config", "--get", "remote.origin.url", environ=environ)
+
+
+def _git(*arguments: str, environ: Mapping[str, str]) -> str | None:
+    """What git says of the working directory; None where it knows nothing, or is not there."""
     try:
         done = subprocess.run(
-            ["git", "config", "--get", "remote.origin.url"],
+            ["git", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from holdfast.client.api import Answer, Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.spool import Call, End, timestamp
+from holdfast.domain.limits import NAME_CHARS_MAX
 from holdfast.runner.exits import CommandEnd, reason_of, shell_code
 from holdfast.runner.redaction import redact_arguments
 from holdfast.runner.schedule import Pace
 
-NAME_CHARS_MAX = 200
 PROGRESS_MAX = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""
 
@@ -105,11 +105,13 @@ def start_request(
     is_exclusive: bool,
     take_over_reason: str | None,
     recovery: Recovery | None,
+    checkout: dict[str, Json],
     meta: dict[str, Json],
     started_at_seconds: float,
 ) -> StartRequest:
     """A start under a new holder, so that two runs in one directory are two sessions.
 
+    checkout: its branch and commit, where it has them.
     recovery: the session to go on with; its scope, and whether it held that alone, are kept then.
     """
     client_session_id = f"run-{secrets.token_hex(16)}"
@@ -119,6 +121,7 @@ def start_request(
         "scope": scope,
         "agent": agent,
         "holder_id": f"run-{secrets.token_hex(12)}",
+        **checkout,
         "meta": meta,
     }
     if machine_id is not None:
@@ -132,7 +135,7 @@ def start_request(
     }
     report = {**common, "started_at": started_at}
     if recovery is not None:
-        kept = ("holder_id", "machine_id", "slot", "meta")
+        kept = ("holder_id", "machine_id", "slot", "branch", "commit_sha", "meta")
         body = {name: common[name] for name in kept if name in common} | {"policy": policy}
         if recovery.agent is not None:
             body["agent"] = recovery.agent

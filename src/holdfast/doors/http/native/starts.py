@@ -78,6 +78,9 @@ class AboutBody(Record):
     mode: Name | None = None
     parent_id: Id | None = None
     group_id: Id | None = None
+    branch: Name | None = None
+    commit_sha: Name | None = None
+    issue_number: Integer | None = None
     meta: dict[str, Any] | None = None
 
 
