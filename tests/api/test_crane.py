@@ -114,6 +114,23 @@ def test_a_stale_session_is_given_up_by_the_next_start(account: Account, silent_
     assert (kept["id"], kept["orphan"], kept["summary"]) == (late.json["handoff_id"], True, HANDOFF["summary"])
 
 
+def test_a_draft_names_the_tasks_of_the_session_that_broke_off(account: Account) -> None:
+    account.call("POST", "/v1/projects", {"id": "p"})
+    old = sod(account)["session_id"]
+    task = account.call("POST", "/v1/tasks", {"project_id": "p", "name": "write the lexer"}).json
+    claimed = account.call("POST", "/v1/tasks/claim", {"project_id": "p", "session_id": old}).json
+    assert (claimed["id"], claimed["session_id"]) == (task["id"], old)
+    # It stalls, which lets go of the task at once, and is given up by the next start.
+    account.server.serve(46 * MINUTE_MS)
+    account.server.sweep()
+    left = sod(account)["last_handoff"]
+    told_of = {"id": task["id"], "name": "write the lexer", "status": "in_progress", "status_now": "pending"}
+    assert left["payload"]["unfinished_tasks"] == [told_of | {"project_id": "p"}]
+    assert left["next_actions"] == [f"Finish task {task['id']}: write the lexer"]
+    assert f"- {task['id']}: write the lexer (in_progress)" in left["summary"]
+    assert account.get("/v1/handoffs/latest?venture=dfg")["handoff"]["payload"] == left["payload"]
+
+
 def test_fifty_starts_at_once_give_one_session(account: Account) -> None:
     account.server.serve(SECOND_MS)
     answers = account.server.ask_all([account.request("POST", "/sod", SOD)] * 50)

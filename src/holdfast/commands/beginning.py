@@ -134,7 +134,9 @@ def record_broken_off(view: View, scope: str) -> None:
     holders = find_holders(view, NEWEST_HOLDERS, view.actor.account_id, scope)
     settled = [settle(each, now=view.now) for each in holders]
     broken_off = [each for each in settled if is_end(each.happenings)]
-    view.require(*needs_of_ending([each.session for each in broken_off]))
+    sessions = [each.session for each in broken_off]
+    view.require(*needs_of_ending(sessions))
+    require_held(view, sessions)
     for each in broken_off:
         record(view, each._replace(session=lifecycle.rescheduled(each.session)))
 
@@ -244,6 +246,7 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
         recovered_from=None,
         recovery_attempts=0,
         checkpoint_source_id=None,
+        let_go_json=None,
     )
 
 
