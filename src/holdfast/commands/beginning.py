@@ -18,6 +18,7 @@ from holdfast.commands.holding import (
 )
 from holdfast.commands.leaving import is_end, last_handoff, needs_of_draft
 from holdfast.commands.projects import ensure_project
+from holdfast.commands.releasing import require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, profile_key
 from holdfast.commands.slots import machine_key, slots_of
 from holdfast.commands.view import View
