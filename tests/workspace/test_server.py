@@ -79,6 +79,7 @@ def test_a_handoff_on_the_server_is_what_changed_since_the_start(shared: Reposit
     said = {"session_id": started["session_id"].replace("ses_", "sess_"), "fencing_token": started["fencing_token"]}
     said |= {"summary": "The parser works.", "next_actions": ["the lexer"]}
     left: Any = api.request("POST", "/v1/handoffs", body=said).body
+    api.close()
     assert left["repo"].startswith("acme/")
     changed = shared.state("show", "--delta")["changed"]
     assert set(changed) == {"handoff", "recovery"}
