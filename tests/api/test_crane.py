@@ -360,6 +360,16 @@ def test_a_session_can_be_kept_open(account: Account) -> None:
     assert sod(account)["session_id"] == session_id
 
 
+def test_an_end_with_words_that_were_left_before_is_no_repetition(account: Account) -> None:
+    session_id = sod(account)["session_id"]
+    left = eod(account, session_id, keep_session_open=True)
+    again = eod(account, session_id, keep_session_open=True)
+    ended, repeated = eod(account, session_id), eod(account, session_id)
+    assert {each.json["handoff_id"] for each in (left, again, ended, repeated)} == {left.json["handoff_id"]}
+    told_of = [(each.json["status"], "idempotency-replayed" in each.headers) for each in (left, again, ended, repeated)]
+    assert told_of == [("active", False), ("active", True), ("ended", False), ("ended", True)]
+
+
 def test_a_session_that_was_swept_away_and_not_replaced_may_still_end(account: Account) -> None:
     session_id = sod(account)["session_id"]
     for _ in range(3):
@@ -527,6 +537,12 @@ def test_documents_have_versions_and_are_told_to_those_who_start(account: Accoun
     assert [each["content"] for each in asked["docs"]] == ["a" * 20_000, "# Two"]
     assert "truncated" in asked
     assert asked["truncated"] == {}
+    page = account.get("/v1/docs/dfg?limit=1&include_total=true")
+    assert ([each["name"] for each in page["items"]], page["total"]) == (["a.md"], 2)
+    rest = account.get(f"/v1/docs/dfg?limit=1&cursor={page['next_cursor']}")
+    assert rest == {"items": [second.json], "next_cursor": None}
+    assert account.get("/v1/docs/nothing")["items"] == []
+    assert account.call("GET", "/v1/docs/No").told == (422, "validation_failed")
     assert account.call("DELETE", path, if_match="1").told == (412, "revision_conflict")
     assert account.call("DELETE", path).status == 200
     assert account.call("GET", path).told == (404, "not_found")
