@@ -181,6 +181,7 @@ def draft_for(
         "cause": cause,
         "session_id": session.id,
         "agent": session.agent,
+        "holder_id": session.holder_id,
         "status_reason": session.status_reason,
         "branch": (checkpoint.branch if checkpoint else None) or profile.branch,
         "commit_sha": (checkpoint.commit_sha if checkpoint else None) or profile.commit_sha,
