@@ -126,7 +126,7 @@ def test_a_draft_names_the_tasks_of_the_session_that_broke_off(account: Account)
     left = sod(account)["last_handoff"]
     told_of = {"id": task["id"], "name": "write the lexer", "status": "in_progress", "status_now": "pending"}
     assert left["payload"]["unfinished_tasks"] == [told_of | {"project_id": "p"}]
-    assert left["next_actions"] == [f"Finish task {task['id']}: write the lexer"]
+    assert left["next_actions"] == [f"Finish {task['id']}: write the lexer"]
     assert f"- {task['id']}: write the lexer (in_progress)" in left["summary"]
     assert account.get("/v1/handoffs/latest?venture=dfg")["handoff"]["payload"] == left["payload"]
 

@@ -556,7 +556,7 @@ def test_a_draft_names_the_tasks_that_the_session_had_when_it_broke_off(shop: Sh
     assert (payload["unfinished_tasks"], payload["unfinished_task_count"]) == ([lexer, parser], 2)
     assert payload["current_task_id"] == held[1]
     assert f"2 unfinished tasks:\n- {held[1]}: the lexer (in_progress)\n- {held[0]}: the parser (in_pro" in summary
-    assert next_actions == [f"Finish task {held[1]}: the lexer", f"Finish task {held[0]}: the parser"]
+    assert next_actions == [f"Finish {held[1]}: the lexer", f"Finish {held[0]}: the parser"]
 
 
 def test_a_draft_tells_what_became_since_of_the_tasks_that_a_lapse_took(shop: Shop) -> None:
@@ -585,7 +585,7 @@ def test_a_draft_tells_what_became_since_of_the_tasks_that_a_lapse_took(shop: Sh
         [held[1], "completed", None, other],
         [held[2], "pending", None, other],
     ]
-    assert next_actions == [f"Finish task {held[2]}: given back"]
+    assert next_actions == [f"Finish {held[2]}: given back"]
 
 
 def test_a_draft_does_not_name_tasks_that_a_session_lost_before_it_came_back(shop: Shop) -> None:

@@ -205,7 +205,7 @@ def draft_for(
     next_actions_json = lists[2]
     if next_actions_json == "[]":
         open_tasks = [each for each in unfinished if each["status_now"] == TaskStatus.PENDING and "held_by" not in each]
-        next_actions_json = _text(redact_json([f"Finish task {_named(each)}" for each in open_tasks]).value)
+        next_actions_json = _text(redact_json([f"Finish {_named(each)}" for each in open_tasks]).value)
     form = rfc8785.dumps(payload.value)
     summary = _draft_summary(session, checkpoint, unfinished, number=held.number, cause=cause)
     payload_sha256 = hashlib.sha256(form).hexdigest()
