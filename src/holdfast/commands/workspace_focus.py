@@ -66,7 +66,7 @@ def _title(handoff: Body | None, checkpoint: Checkpoint | None) -> str | None:
 
 
 def _lists(handoff: Body | None, checkpoint: Checkpoint | None) -> dict[str, Any]:
-    """What is in the way and what is to be done, by the newest word; nothing where a closed handoff is that."""
+    """What is in the way and what is to be done, by the newest word, unless that is a closed handoff."""
     is_newer = handoff is not None and (checkpoint is None or handoff["created_at_ms"] >= checkpoint.created_at_ms)
     if is_newer:
         assert handoff is not None
