@@ -295,6 +295,7 @@ def build(settings: Settings, base: Base, *, on_ready: Callable[[WireServer], No
         cors_origins=settings.cors_origins,
         on_well=on_well,
         on_stopping=lambda: supervisor.tell(STOPPING),
+        telling=app.telling,
     )
     core.is_leaving = lambda: server.should_exit
     core.sweeper = sweeper

@@ -40,11 +40,15 @@ class Embedded:
 
 
 class Failure(NamedTuple):
-    """Why a workspace's database could not be used. is_passing: the same may work in a moment."""
+    """Why a workspace's database could not be used.
+
+    is_passing: the same may work in a moment. is_broken: the file is no database, or not a whole one.
+    """
 
     code: str
     text: str
     is_passing: bool = False
+    is_broken: bool = False
 
 
 def failure_of(error: Exception) -> Failure | None:
@@ -54,7 +58,8 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, CommitUnknown):
         return Failure("outcome_unknown", "the disk did not say whether it wrote this; look with `show`")
     if isinstance(error, apsw.Error):
-        return Failure("database_unusable", f"the workspace's database cannot be used: {error}")
+        is_broken = isinstance(error, apsw.NotADBError | apsw.CorruptError)
+        return Failure("database_unusable", f"the workspace's database cannot be used: {error}", is_broken=is_broken)
     if isinstance(error, SchemaMismatch | StoreFull | StoreInUse):
         return Failure("database_unusable", str(error))
     return None

@@ -135,6 +135,7 @@ EXAMPLES: Final[dict[tuple[str, str], Example]] = {
     ("GET", "/v1/stats"): Example(query="by=agent&from=2026-01-01T00:00:00Z"),
     ("GET", "/metrics"): Example(),
     ("PUT", "/v1/docs/{venture}/{name}"): Example({"content": "# Conventions"}),
+    ("GET", "/v1/docs/{venture}"): Example(query="limit=3"),
     ("GET", "/v1/docs/{venture}/{name}"): Example(),
     ("DELETE", "/v1/docs/{venture}/{name}"): Example(),
     ("GET", "/v1/workspaces"): Example(query="scope=workspace%3Dexample"),

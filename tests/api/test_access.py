@@ -203,7 +203,7 @@ def test_what_another_account_has_is_answered_as_what_there_is_not(
 ) -> None:
     theirs = example(other, route)
     foreign_id = theirs.target.split("/")[3].partition("?")[0]
-    unknown_id = foreign_id[:-10] + "0000000000"
+    unknown_id = foreign_id[:-10] + "0" * len(foreign_id[-10:])
     ends = other.end_of_events()
     answers = []
     for each in (foreign_id, unknown_id):

@@ -114,6 +114,23 @@ def test_a_stale_session_is_given_up_by_the_next_start(account: Account, silent_
     assert (kept["id"], kept["orphan"], kept["summary"]) == (late.json["handoff_id"], True, HANDOFF["summary"])
 
 
+def test_a_draft_names_the_tasks_of_the_session_that_broke_off(account: Account) -> None:
+    account.call("POST", "/v1/projects", {"id": "p"})
+    old = sod(account)["session_id"]
+    task = account.call("POST", "/v1/tasks", {"project_id": "p", "name": "write the lexer"}).json
+    claimed = account.call("POST", "/v1/tasks/claim", {"project_id": "p", "session_id": old}).json
+    assert (claimed["id"], claimed["session_id"]) == (task["id"], old)
+    # It stalls, which lets go of the task at once, and is given up by the next start.
+    account.server.serve(46 * MINUTE_MS)
+    account.server.sweep()
+    left = sod(account)["last_handoff"]
+    told_of = {"id": task["id"], "name": "write the lexer", "status": "in_progress", "status_now": "pending"}
+    assert left["payload"]["unfinished_tasks"] == [told_of | {"project_id": "p"}]
+    assert left["next_actions"] == [f"Finish {task['id']}: write the lexer"]
+    assert f"- {task['id']}: write the lexer (in_progress)" in left["summary"]
+    assert account.get("/v1/handoffs/latest?venture=dfg")["handoff"]["payload"] == left["payload"]
+
+
 def test_fifty_starts_at_once_give_one_session(account: Account) -> None:
     account.server.serve(SECOND_MS)
     answers = account.server.ask_all([account.request("POST", "/sod", SOD)] * 50)
@@ -343,6 +360,16 @@ def test_a_session_can_be_kept_open(account: Account) -> None:
     assert sod(account)["session_id"] == session_id
 
 
+def test_an_end_with_words_that_were_left_before_is_no_repetition(account: Account) -> None:
+    session_id = sod(account)["session_id"]
+    left = eod(account, session_id, keep_session_open=True)
+    again = eod(account, session_id, keep_session_open=True)
+    ended, repeated = eod(account, session_id), eod(account, session_id)
+    assert {each.json["handoff_id"] for each in (left, again, ended, repeated)} == {left.json["handoff_id"]}
+    told_of = [(each.json["status"], "idempotency-replayed" in each.headers) for each in (left, again, ended, repeated)]
+    assert told_of == [("active", False), ("active", True), ("ended", False), ("ended", True)]
+
+
 def test_a_session_that_was_swept_away_and_not_replaced_may_still_end(account: Account) -> None:
     session_id = sod(account)["session_id"]
     for _ in range(3):
@@ -510,6 +537,12 @@ def test_documents_have_versions_and_are_told_to_those_who_start(account: Accoun
     assert [each["content"] for each in asked["docs"]] == ["a" * 20_000, "# Two"]
     assert "truncated" in asked
     assert asked["truncated"] == {}
+    page = account.get("/v1/docs/dfg?limit=1&include_total=true")
+    assert ([each["name"] for each in page["items"]], page["total"]) == (["a.md"], 2)
+    rest = account.get(f"/v1/docs/dfg?limit=1&cursor={page['next_cursor']}")
+    assert rest == {"items": [second.json], "next_cursor": None}
+    assert account.get("/v1/docs/nothing")["items"] == []
+    assert account.call("GET", "/v1/docs/No").told == (422, "validation_failed")
     assert account.call("DELETE", path, if_match="1").told == (412, "revision_conflict")
     assert account.call("DELETE", path).status == 200
     assert account.call("GET", path).told == (404, "not_found")

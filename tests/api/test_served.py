@@ -1,7 +1,9 @@
 """The same over a real socket: the server that bootstrap wires, on a free port, with a sweeper and a real clock."""
 
+import contextlib
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,3 +94,48 @@ def test_a_holder_that_falls_silent_is_found_by_the_sweeper_and_told_to_whoever_
 def test_a_body_that_is_too_large_is_refused_over_a_socket(wire: Wire) -> None:
     status, problem = wire.call("POST", "/v1/sessions", {"agent": "claude", "meta": {"a": "x" * 1_100_000}})
     assert (status, problem["code"]) == (413, "payload_too_large")
+
+
+WIRE_FAULTS = {
+    "too long": (413, "payload_too_large", b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: 4194305\r\n"),
+    "too long in parts": (413, "payload_too_large", b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n"),
+    "no host": (400, "malformed_request", b"POST %s HTTP/1.1\r\n"),
+    "a long head": (431, "headers_too_large", b"GET %s HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 70_000 + b"\r\n"),
+    "a coding": (400, "transfer_encoding_unknown", b"POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n"),
+    "an expectation": (417, "expectation_failed", b"POST %s HTTP/1.1\r\nHost: h\r\nExpect: luck\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", WIRE_FAULTS)
+def test_what_is_refused_before_the_application_is_told_as_its_path_tells(wire: Wire, name: str) -> None:
+    status, code, head = WIRE_FAULTS[name]
+    # Ids come first: a head is not read on behind a fault.
+    first, _, rest = head.partition(b"\r\n")
+    head = first + b"\r\nX-Correlation-ID: mine\r\n" + rest + b"\r\n"
+    crane = _sent(wire.connection.port, head % b"/eod")
+    assert (crane.status, crane.getheader("content-type")) == (status, "application/json")
+    body = json.loads(crane.read())
+    assert (body["error"], body["code"], body["correlation_id"]) == (code, code, "mine")
+    assert body["message"]
+    assert body.get("limit") == (4 * 1024 * 1024 if status == 413 else None)
+    native = _sent(wire.connection.port, head % b"/v1/handoffs")
+    assert (native.status, native.getheader("content-type")) == (status, "application/problem+json")
+    assert json.loads(native.read())["code"] == code
+    assert native.getheader("x-correlation-id") == "mine"
+
+
+def test_a_body_in_chunks_past_every_limit_is_refused_as_its_path_tells(wire: Wire) -> None:
+    head = f"POST /eod HTTP/1.1\r\nHost: h\r\nX-Relay-Key: {KEY}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"80000\r\n" + b" " * 0x80000 + b"\r\n"
+    answer = _sent(wire.connection.port, head.encode() + chunk * 9)
+    assert (answer.status, json.loads(answer.read())["error"]) == (413, "payload_too_large")
+
+
+def _sent(port: int, request: bytes) -> http.client.HTTPResponse:
+    """What is answered to these bytes, read to its head."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(request)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer

@@ -82,3 +82,7 @@ def test_whoever_works_in_a_checkout_without_a_server_is_listed_too(
     subprocess.run(command, cwd=checkout, env={"HOME": str(home), "PATH": os.environ["PATH"]}, check=True)
     listed = cli("ps", "--machines", **environ).stdout
     assert "ready" in listed.partition("without a server")[2]
+    alone = cli("ps", "--machines", **{**environ, "HOLDFAST_URL": "http://127.0.0.1:9"})
+    assert (alone.exit_code, "ready" in alone.stdout.partition("without a server")[2]) == (0, True)
+    assert "No Holdfast server answers" in alone.stderr
+    assert cli("ps", "--machines", "--json", **{**environ, "HOLDFAST_URL": "http://127.0.0.1:9"}).exit_code == 5

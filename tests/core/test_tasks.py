@@ -1,5 +1,6 @@
 """Tasks: who gets which, what becomes of them when a session is gone, and what waits for what. On every store."""
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from holdfast.commands import tasks
 from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
+from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.projects import CreateProject, PatchProject
 from holdfast.commands.rows import Key
 from holdfast.commands.starts import TakeOver, TakeOverSession
@@ -26,14 +28,16 @@ from holdfast.commands.tasks import (
 from holdfast.commands.transitions import EndSession, FailSession, ParkSession, StallSession
 from holdfast.commands.view import Reply
 from holdfast.domain.actor import Actor
+from holdfast.domain.drafting import TASKS_IN_SUMMARY_MAX
 from holdfast.domain.errors import Action, Code, Refusal
 from holdfast.domain.events import Event
+from holdfast.domain.handoff import Handoff, HandoffBody
 from holdfast.domain.ids import SessionId, TaskId
-from holdfast.domain.limits import DAY_MS, TASK_DEPENDENTS_MAX
+from holdfast.domain.limits import DAY_MS, TASK_DEPENDENTS_MAX, TASKS_NOTED_MAX
 from holdfast.domain.project import Project
 from holdfast.domain.session import EndReason
 from holdfast.domain.task import TABLE, Task, TaskDependency, TaskStatus, TaskVerb
-from holdfast.testing.factories import FAIL_AFTER_MS, LEASE_MS, STRICT, actor, start
+from holdfast.testing.factories import FAIL_AFTER_MS, LEASE_MS, REVIVABLE, STRICT, actor, start
 from tests.support.postgres import PostgresServer
 from tests.support.stores import World, profile_of, rows_in_account, session_of, world
 
@@ -510,3 +514,130 @@ def test_a_takeover_by_a_start_gives_back_what_the_old_one_held(shop: Shop) -> N
     shop.caller.serve(LEASE_MS)
     new = shop.do(start(scope, holder_id="holder-2", exclusive=True, take_over=TakeOver("it is silent")))
     assert shop.do(ClaimTask(new["id"], new["fencing_token"], "p"))["id"] == task_id
+
+
+def draft_of(shop: Shop, session_id: SessionId) -> tuple[str, dict[str, Any], list[str]]:
+    """The one handoff that was drafted for a session: its summary, its payload and its next actions."""
+    (found,) = [each for each in rows_in_account(shop.store.store, Handoff, shop.agent.account_id) if each.auto]
+    assert found.session_id == session_id
+    body = shop.store.store.get(Key(HandoffBody, (found.id,)))
+    assert isinstance(body, HandoffBody)
+    return found.summary, json.loads(body.payload_json), json.loads(body.next_actions_json)
+
+
+@pytest.mark.parametrize("how", ["by time", "swept late", "fail", "crash", "take over", "take over forced"])
+def test_a_draft_names_the_tasks_that_the_session_had_when_it_broke_off(shop: Shop, how: str) -> None:
+    done, given_up, *held = [shop.add(name) for name in ("done", "given up", "the parser", "the lexer")]
+    session = shop.begin()
+    for task_id in (done, given_up, *held):
+        shop.do(StartTask(task_id, session))
+    shop.do(CompleteTask(done, session))
+    shop.do(ReleaseTask(given_up, "not mine", session))
+    steps: dict[str, list[Any]] = {
+        "by time": [LEASE_MS, FAIL_AFTER_MS],
+        "swept late": [2 * DAY_MS],
+        "fail": [FailSession(session, None, "it broke")],
+        "crash": [EndSession(session, None, EndReason.CRASHED)],
+        "take over": [LEASE_MS, TakeOverSession(session, "codex", "holder-2", "it is silent")],
+        "take over forced": [TakeOverSession(session, "codex", "holder-2", "urgent", force=True)],
+    }
+    for step in steps[how]:
+        if isinstance(step, int):
+            shop.caller.serve(step)
+            shop.caller.sweep()
+        else:
+            shop.do(step, by=shop.operator)
+    summary, payload, next_actions = draft_of(shop, session)
+    lexer, parser = [
+        {"id": task_id, "status": "in_progress", "status_now": "pending", "name": name, "project_id": "p"}
+        for task_id, name in zip(held[::-1], ("the lexer", "the parser"), strict=True)
+    ]
+    # What was begun last was the current one, and comes first.
+    assert (payload["unfinished_tasks"], payload["unfinished_task_count"]) == ([lexer, parser], 2)
+    assert payload["current_task_id"] == held[1]
+    assert f"2 unfinished tasks:\n- {held[1]}: the lexer (in_progress)\n- {held[0]}: the parser (in_pro" in summary
+    assert next_actions == [f"Finish {held[1]}: the lexer", f"Finish {held[0]}: the parser"]
+
+
+def test_a_draft_tells_what_became_since_of_the_tasks_that_a_lapse_took(shop: Shop) -> None:
+    held = [shop.add(name) for name in ("held", "done", "given back", "deleted")]
+    lapsed = shop.begin(policy=REVIVABLE._replace(fail_after_ms=2 * FAIL_AFTER_MS))
+    for task_id in held:
+        shop.do(StartTask(task_id, lapsed))
+    shop.caller.serve(LEASE_MS)
+    shop.caller.sweep()
+    other = shop.begin(policy=REVIVABLE._replace(lease_ms=DAY_MS, fail_after_ms=2 * DAY_MS))
+    for task_id in held[:3]:
+        shop.do(StartTask(task_id, other))
+    shop.do(CompleteTask(held[1], other))
+    shop.do(ReleaseTask(held[2], None, other))
+    shop.do(DeleteTask(held[3]))
+    shop.caller.serve(2 * FAIL_AFTER_MS)
+    shop.caller.sweep()
+    _, payload, next_actions = draft_of(shop, lapsed)
+    told = [
+        [each.get(name) for name in ("id", "status_now", "held_by", "last_held_by")]
+        for each in payload["unfinished_tasks"]
+    ]
+    assert told == [
+        [held[3], "deleted", None, None],
+        [held[0], "in_progress", other, None],
+        [held[1], "completed", None, other],
+        [held[2], "pending", None, other],
+    ]
+    assert next_actions == [f"Finish {held[2]}: given back"]
+
+
+def test_a_draft_does_not_name_tasks_that_a_session_lost_before_it_came_back(shop: Shop) -> None:
+    lost, kept = shop.add("lost"), shop.add("kept")
+    session = shop.begin()
+    shop.do(StartTask(lost, session))
+    shop.caller.serve(LEASE_MS)
+    shop.caller.sweep()
+    shop.do(Heartbeat(session))
+    assert profile_of(shop.store.store, session).let_go_json is None
+    shop.do(StartTask(kept, session))
+    shop.caller.serve(FAIL_AFTER_MS)
+    shop.caller.sweep()
+    assert [each["id"] for each in draft_of(shop, session)[1]["unfinished_tasks"]] == [kept]
+
+
+def test_a_draft_of_many_tasks_names_the_first_and_counts_the_rest_and_hides_secrets(shop: Shop) -> None:
+    token = "ghp_" + "a1" * 18
+    held = [shop.add(f"push with {token}", priority=10)]
+    held += [shop.add(f"task {number}") for number in range(TASKS_NOTED_MAX)]
+    session = shop.begin()
+    for task_id in held:
+        shop.do(StartTask(task_id, session))
+    shop.do(WriteCheckpoint(session, None, "half of it", "[]", "[]", '["my own plan"]'))
+    shop.do(FailSession(session, None, "it broke"))
+    summary, payload, next_actions = draft_of(shop, session)
+    assert next_actions == ["my own plan"]
+    assert (len(payload["unfinished_tasks"]), payload["unfinished_task_count"]) == (TASKS_NOTED_MAX, len(held))
+    assert [each["id"] for each in payload["unfinished_tasks"]][:2] == [held[-1], held[0]]
+    assert summary.splitlines()[-2:] == [
+        f"- and {len(held) - TASKS_IN_SUMMARY_MAX} more",
+        "Its last checkpoint, number 1: half of it",
+    ]
+    assert token not in summary + str(payload)
+    assert "push with [redacted]" in summary
+
+
+def test_a_draft_of_a_session_without_tasks_says_nothing_of_any(shop: Shop) -> None:
+    session = shop.begin()
+    shop.do(FailSession(session, None, "it broke"))
+    summary, payload, next_actions = draft_of(shop, session)
+    assert ("task" in summary, [name for name in payload if "task" in name], next_actions) == (False, [], [])
+
+
+def test_sweeping_many_with_tasks_asks_for_all_of_them_together(shop: Shop) -> None:
+    sessions = [shop.begin() for _ in range(20)]
+    for session in sessions:
+        shop.do(StartTask(shop.add(), session))
+    shop.caller.serve(LEASE_MS)
+    shop.caller.sweep()
+    shop.caller.serve(FAIL_AFTER_MS)
+    shop.caller.sweep()
+    drafts = [each for each in rows_in_account(shop.store.store, Handoff, shop.agent.account_id) if each.auto]
+    assert sorted(each.session_id for each in drafts) == sorted(sessions)
+    assert all("It had 1 unfinished task:" in each.summary for each in drafts)

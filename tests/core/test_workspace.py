@@ -1,21 +1,27 @@
 """Workspaces on every kind of store: the same commands, the same answers, the same rows."""
 
+import json
 from typing import Any
 
 import pytest
 
 from holdfast.commands.command import Command
+from holdfast.commands.handoffs import CreateHandoff, SetHandoffStatus
+from holdfast.commands.notes import WriteCheckpoint
 from holdfast.commands.starts import StartSession
 from holdfast.commands.transitions import EndSession
 from holdfast.commands.view import Reply
 from holdfast.commands.workspace_entries import AddEscalation, ResolveEscalation, SetGates
+from holdfast.commands.workspace_focus import FOCUS_ACTIONS_MAX
 from holdfast.commands.workspace_starts import ClearWorkspace, KeepBaseline, StartWorkspace, TakeOverWorkspace
 from holdfast.commands.workspaces import BeatWorkspace
-from holdfast.domain.actor import Actor
+from holdfast.domain.actor import Actor, KeyScope
+from holdfast.domain.drafting import drafted
 from holdfast.domain.errors import Code, Refusal
-from holdfast.domain.ids import SessionId
+from holdfast.domain.handoff import HandoffStatus
+from holdfast.domain.ids import HandoffId, SessionId
 from holdfast.domain.session import EndReason
-from holdfast.domain.workspace import Mode, OwnerKind, Workspace
+from holdfast.domain.workspace import Entry, EntryKind, Mode, OwnerKind, Workspace
 from holdfast.engine import workspaces
 from holdfast.testing.factories import actor
 from tests.support.stores import World, rows_in_account, strictly
@@ -145,3 +151,73 @@ def test_the_same_request_again_is_answered_as_it_was(database: World) -> None:
     first, second = (database.caller.accepted(AGENT, by=by, key="start-once") for _ in range(2))
     assert second.is_replay
     assert second.body == first.body
+
+
+def left(world: World, by: Actor) -> tuple[Any, Any]:
+    """What an agent is shown of what was left in the workspace."""
+    found = workspaces.sections(world.store, by, scope=SCOPE)
+    return found["handoff"], found["recovery"]
+
+
+def costs(world: World, by: Actor) -> list[Any]:
+    """What the sessions that ended were about, the newest last."""
+    entries = [each for each in rows_in_account(world.store, Entry, by.account_id) if each.kind == EntryKind.COST]
+    return [json.loads(each.body_json or "")["focus"] for each in sorted(entries, key=lambda each: each.id)]
+
+
+def test_what_is_shown_and_what_a_session_was_about_come_from_the_last_handoff(database: World) -> None:
+    by, caller = actor("account-left", scope=KeyScope.OPERATOR), database.caller
+    started = caller.accepted(PERSON, by=by).body
+    session_id = SessionId("sess_" + started["session_id"].removeprefix("ses_"))
+    assert left(database, by) == (None, None)
+
+    def checkpoint(summary: str, *next_actions: str) -> str:
+        caller.serve(5)
+        note = WriteCheckpoint(
+            session_id, started["fencing_token"], summary, next_actions_json=json.dumps(next_actions)
+        )
+        return str(caller.accepted(note, by=by).body["id"])
+
+    def handoff(summary: str, *next_actions: str) -> str:
+        caller.serve(5)
+        said = drafted(summary=summary, payload={}, blockers=["no key"], next_actions=next_actions)
+        return str(caller.accepted(CreateHandoff(session_id, started["fencing_token"], said), by=by).body["id"])
+
+    first = checkpoint("Half of it.\nMore", "the rest")
+    fallen_back = {"handoff": None, "checkpoint": first, "blockers": [], "next_actions": ["the rest"]}
+    assert left(database, by) == ({"title": "Half of it."}, fallen_back)
+    said = handoff("All of it.\nIndeed", "review")
+    told = {"id": said, "status": "open", "status_label": None, "from_agent": "interactive", "to_agent": None}
+    shown = {"title": "All of it.", **told, "auto": False, "orphan": False}
+    recovery = {"handoff": said, "checkpoint": first, "blockers": ["no key"], "next_actions": ["review"]}
+    assert left(database, by) == (shown, recovery)
+    second = checkpoint("And more.", "the new rest")
+    assert left(database, by) == (
+        shown,
+        {**fallen_back, "handoff": said, "checkpoint": second, "next_actions": ["the new rest"]},
+    )
+    last = handoff("All.", *[f"action {number}" for number in range(FOCUS_ACTIONS_MAX + 1)])
+    caller.accepted(ClearWorkspace(SCOPE), by=by)
+    caller.accepted(SetHandoffStatus(HandoffId(last), HandoffStatus.DONE), by=by)
+    caller.accepted(PERSON, by=by)
+    caller.accepted(ClearWorkspace(SCOPE), by=by)
+    assert costs(database, by) == [
+        {
+            "attention_anchor": None,
+            "handoff_title": "All.",
+            "open_actions": [f"action {number}" for number in range(FOCUS_ACTIONS_MAX)],
+        },
+        {"attention_anchor": None, "handoff_title": "All.", "open_actions": []},
+    ]
+    caller.accepted(SetHandoffStatus(HandoffId(said), HandoffStatus.WITHDRAWN), by=by)
+    assert left(database, by)[0]["id"] == last
+
+
+def test_a_takeover_shows_the_handoff_that_was_drafted_for_the_old_session(database: World) -> None:
+    by, caller = actor("account-drafted", scope=KeyScope.OPERATOR), database.caller
+    caller.accepted(AGENT, by=by)
+    caller.serve(LEASE_S * 1_000)
+    caller.accepted(TAKEOVER, by=by)
+    handoff, recovery = left(database, by)
+    assert (handoff["auto"], handoff["from_agent"], recovery["handoff"]) == (True, "runtime_worker", handoff["id"])
+    assert handoff["title"] == "runtime_worker left no handoff: its session was taken over."

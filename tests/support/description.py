@@ -8,6 +8,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from holdfast.doors.http.description import Description
+from holdfast.doors.http.dialect import NATIVE
 from holdfast.doors.http.problems import HttpProblem
 from holdfast.doors.http.routes import ROUTES
 from holdfast.doors.http.routing import Router
@@ -53,9 +54,9 @@ class Described:
         body = json.loads(content) if content and headers["content-type"].endswith("json") else None
         try:
             route = self._router.find(method, raw_path.encode("latin-1")).route
-        except HttpProblem as problem:
+        except HttpProblem:
             assert status in (400, 403, 404, 405, 500, 503), (method, raw_path, status)
-            is_native = problem.dialect is None or problem.dialect.problem is None
+            is_native = headers["content-type"] == NATIVE.problem_type
             self._compare(method + " " + raw_path, body, self._problems if is_native else self._crane_problems)
             return
         name = f"{route.method} {route.path} {status}"

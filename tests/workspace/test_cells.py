@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import apsw
 import pytest
 
 from holdfast.domain.errors import Code
@@ -446,8 +447,6 @@ def test_what_ended_is_kept_with_what_it_cost(checkout: Checkout) -> None:
     checkout.say("gates", "set", "tests", "review", "--met", "1", "--path", str(checkout.root))
     checkout.now += 59
     checkout.done("clear", "--actor-id", "a")
-    import apsw
-
     connection = apsw.Connection(str(checkout.directory / "state.db"))
     query = "select text, body_json from workspace_entry where kind = 'cost'"
     [(ended_by, body)] = connection.execute(query).fetchall()
@@ -539,6 +538,22 @@ def test_show_delta_is_only_what_changed_since_the_start(checkout: Checkout) -> 
     changed = checkout.show("--delta")["changed"]
     assert changed["git_state"] == {"branch": None, "commit": "0123456789012345678901234567890123456789"}
     assert set(changed) == {"gates", "git_state"}
+
+
+def test_a_takeover_is_shown_the_handoff_of_the_session_that_broke_off(checkout: Checkout) -> None:
+    checkout.autonomous("a")
+    checkout.now += 61
+    checkout.done("takeover", "--actor-id", "b", "--reason", "it fell silent")
+    # It was shown at the start, so nothing changed since.
+    assert checkout.show("--delta")["changed"] == {}
+    connection = apsw.Connection(str(checkout.directory / "state.db"))
+    connection.execute("delete from workspace_entry where kind = 'baseline'")
+    connection.close()
+    changed = checkout.show("--delta")
+    assert changed["baseline"] is False
+    handoff = changed["changed"]["handoff"]
+    assert (handoff["auto"], handoff["title"]) == (True, "runtime_worker left no handoff: its session was taken over.")
+    checkout.done("clear", "--actor-id", "b")
 
 
 def test_no_more_than_32_baselines_are_kept(checkout: Checkout) -> None:

@@ -306,3 +306,45 @@ def test_a_prompt_is_empty_without_a_session_and_short_with_one(repository: Repo
     said = repository.run("prompt", "--format", "{status} {actor} {mode}").said
     assert said == "active runtime/_(reboot)_x_ general\n"
     assert json.loads(repository.run("session-state", "show", "--json").said)["status"] == "active"
+
+
+def test_a_hook_whose_holdfast_is_gone_or_whose_database_is_broken_says_what_to_do(pushing: Repository) -> None:
+    assert pushing.run("git-hook", "install").code == 0
+    token = pushing.state(*autonomous("a", 600))["fencing_token"]
+    assert _git(pushing, "push", "-q", "origin", "HEAD:refs/heads/x", HOLDFAST_FENCING_TOKEN=f" {token} ").code == 0
+    database = pushing.root / ".git" / "holdfast" / "main" / "state.db"
+    for each in database.parent.iterdir():
+        each.unlink()
+    database.write_bytes(b"no database" * 500)
+    broken = _push(pushing, token)
+    assert broken.code != 0
+    assert "Traceback" not in broken.complained
+    assert f"move `{database}` away" in broken.complained
+    shown = pushing.run("session-state", "show", "--json")
+    assert (shown.code, shown.document["code"]) == (1, "database_unusable")
+    assert shown.document["suggestion"].startswith(f"move `{database}` away")
+    database.unlink()
+    assert pushing.state("start")["start_count"] == 1
+    hook = pushing.root / ".git" / "hooks" / "pre-push"
+    hook.write_text(hook.read_text().replace(sys.executable, "/gone/python"))
+    gone = _push(pushing)
+    assert gone.code != 0
+    assert "Run\nholdfast: `holdfast git-hook install` again" in gone.complained
+
+
+def test_a_hook_judges_every_ref_in_every_worktree_by_its_own_session(pushing: Repository) -> None:
+    assert pushing.run("git-hook", "install").code == 0
+    token = pushing.state(*autonomous("a", 600))["fencing_token"]
+    pushing.environ["HOLDFAST_FENCING_TOKEN"] = str(token)
+    assert _git(pushing, "push", "-q", "origin", "HEAD:refs/heads/b1", "HEAD:refs/heads/b2").code == 0
+    pushing.environ["HOLDFAST_FENCING_TOKEN"] = str(token + 1)
+    assert _git(pushing, "push", "-q", "origin", ":refs/heads/b1", "HEAD:refs/heads/b3").code != 0
+    assert _git(pushing, "push", "-q", "--no-verify", "origin", ":refs/heads/b1").code == 0
+    linked = Repository(pushing.root.parent / "linked")
+    assert _git(pushing, "worktree", "add", "-q", str(linked.root), "-b", "linked").code == 0
+    linked.environ = dict(pushing.environ)
+    assert "nobody works in this workspace" in _push(linked, token).complained
+    theirs = linked.state(*autonomous("b", 600))["fencing_token"]
+    assert _push(linked, theirs).code == 0
+    del linked.environ["HOLDFAST_FENCING_TOKEN"]
+    assert "held by the agent `b`" in _push(linked).complained

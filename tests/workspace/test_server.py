@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.client.api import Api
 from tests.support.command_line import Done
 from tests.support.server import KEY, Server
 from tests.workspace.test_processes import Repository, autonomous, ended
@@ -69,6 +70,24 @@ def test_a_story_reads_the_same_on_a_server_and_without_one(shared: Repository, 
         assert _same(there.document) == _same(here.document), command
     assert "http://" not in said
     assert shared.state("show")["path"].startswith(shared.environ["HOLDFAST_URL"] + " repo=acme%2F")
+
+
+def test_a_handoff_on_the_server_is_what_changed_since_the_start(shared: Repository, served: Server) -> None:
+    started = shared.state("start")
+    assert shared.state("show", "--delta")["changed"] == {}
+    api = Api(f"http://127.0.0.1:{served.port}", KEY, timeout_seconds=10)
+    said = {"session_id": started["session_id"].replace("ses_", "sess_"), "fencing_token": started["fencing_token"]}
+    said |= {"summary": "The parser works.", "next_actions": ["the lexer"]}
+    left: Any = api.request("POST", "/v1/handoffs", body=said).body
+    api.close()
+    assert left["repo"].startswith("acme/")
+    changed = shared.state("show", "--delta")["changed"]
+    assert set(changed) == {"handoff", "recovery"}
+    assert (changed["handoff"]["id"], changed["handoff"]["title"]) == (left["id"], "The parser works.")
+    assert changed["recovery"]["next_actions"] == ["the lexer"]
+    assert "handoff: {" in shared.run("session-state", "show", "--delta").said
+    latest = shared.run("handoff", "latest", "--repo", left["repo"], "--json").document
+    assert latest["id"] == left["id"]
 
 
 def test_boards_read_the_same_on_a_server(shared: Repository) -> None:

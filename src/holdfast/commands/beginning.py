@@ -18,6 +18,7 @@ from holdfast.commands.holding import (
 )
 from holdfast.commands.leaving import is_end, last_handoff, needs_of_draft
 from holdfast.commands.projects import ensure_project
+from holdfast.commands.releasing import require_held
 from holdfast.commands.rows import Count, Members, Need, both_keys, profile_key
 from holdfast.commands.slots import machine_key, slots_of
 from holdfast.commands.view import View
@@ -134,7 +135,9 @@ def record_broken_off(view: View, scope: str) -> None:
     holders = find_holders(view, NEWEST_HOLDERS, view.actor.account_id, scope)
     settled = [settle(each, now=view.now) for each in holders]
     broken_off = [each for each in settled if is_end(each.happenings)]
-    view.require(*needs_of_ending([each.session for each in broken_off]))
+    sessions = [each.session for each in broken_off]
+    view.require(*needs_of_ending(sessions))
+    require_held(view, sessions)
     for each in broken_off:
         record(view, each._replace(session=lifecycle.rescheduled(each.session)))
 
@@ -244,6 +247,7 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
         recovered_from=None,
         recovery_attempts=0,
         checkpoint_source_id=None,
+        let_go_json=None,
     )
 
 

@@ -56,7 +56,8 @@ class EndDay(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The handoff's id, and what became of the session; or the refusal, where only the handoff was kept."""
-        known = said_before(view, find_session(view, self.session_id), self.draft)
+        before = find_session(view, self.session_id)
+        known = said_before(view, before, self.draft)
         reply = self._command.decide(view)
         if "refusal" in reply.body:
             body = {**reply.body, "request_correlation_id": view.correlation_id}
@@ -75,5 +76,6 @@ class EndDay(NamedTuple):
                 "redactions": handoff.redactions,
                 "correlation_id": handoff.correlation_id,
             },
-            is_replay=known is not None,
+            # Words that were left before may still be what ends it now.
+            is_replay=known is not None and session.status == before.status,
         )

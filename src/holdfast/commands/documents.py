@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from holdfast.commands.accounts import account_key, require_account
 from holdfast.commands.bodies import Body
+from holdfast.commands.lists import Filter, ListSpec
 from holdfast.commands.rows import Key, Need, SetSpec
 from holdfast.commands.view import Reply, View
 from holdfast.domain.actor import Actor
@@ -14,6 +15,15 @@ from holdfast.domain.errors import Code, Refusal
 DOCUMENTS_OF_VENTURE = SetSpec(
     "documents_of_venture", Document, ("account_id", "project_id", "venture"), order="name", limit=INDEX_DOCUMENTS_MAX
 )
+
+DOCUMENT_LIST = ListSpec(
+    "documents",
+    (Document,),
+    {name: (Filter("document", name),) for name in ("project_id", "venture")},
+    order="name",
+    descending=False,
+)
+"""Documents of one venture, by name: to be filtered by venture and project, within which alone names are unique."""
 
 
 class PutDocument(NamedTuple):

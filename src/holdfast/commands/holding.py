@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from holdfast.commands.leaving import draft_where_broken_off
-from holdfast.commands.releasing import let_go
+from holdfast.commands.releasing import forget_let_go, let_go
 from holdfast.commands.rows import (
     TABLES,
     Key,
@@ -130,6 +130,7 @@ def record(view: View, changed: Changed, *, is_spoken_for: bool = False) -> None
         let_go(view, before, changed, profile)
         follow(view, before, session)
         draft_where_broken_off(view, before, session, changed.happenings, is_spoken_for=is_spoken_for)
+        forget_let_go(view, session)
 
 
 def remove_session(view: View, settled: Changed, *, rule: Rule) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast.commands.bodies import Body, handoff_body, refusal_body
+from holdfast.commands.releasing import tasks_let_go
 from holdfast.commands.rows import CountSpec, Key, Members, Need, SetSpec, handoff_body_key, handoff_key
 from holdfast.commands.view import Reply, View
 from holdfast.domain import handoff as rules
@@ -228,11 +229,12 @@ def draft_where_broken_off(
     from holdfast.domain.drafting import draft_for
 
     checkpoint = view.get(Checkpoint, session.id, session.checkpoint_count) if session.checkpoint_count else None
+    held, tasks = tasks_let_go(view, profile)
     leave(
         view,
         session,
         profile,
-        draft_for(session, profile, checkpoint, cause=cause),
+        draft_for(session, profile, checkpoint, held=held, tasks=tasks, cause=cause),
         is_auto=True,
         branch=None if checkpoint is None else checkpoint.branch,
         commit_sha=None if checkpoint is None else checkpoint.commit_sha,

@@ -7,16 +7,17 @@ session may hold is counted on its own row; one that holds nothing costs nothing
 from collections.abc import Sequence
 from typing import Final
 
-from holdfast.commands.rows import Key, Members, SetSpec
+from holdfast.commands.rows import Key, Members, SetSpec, profile_key
 from holdfast.commands.slots import slot_keys
 from holdfast.commands.view import View
 from holdfast.domain.events import Data, EventType, Happening, Rule
-from holdfast.domain.ids import AccountId, SessionId
+from holdfast.domain.ids import AccountId, SessionId, TaskId
 from holdfast.domain.lifecycle import LIVE, Changed, phase
 from holdfast.domain.limits import TASKS_HELD_MAX
 from holdfast.domain.project import Project
 from holdfast.domain.session import Session, SessionProfile
-from holdfast.domain.task import Task, requeued
+from holdfast.domain.task import LetGo, Task, noted, requeued
+from holdfast.domain.task import let_go as let_go_of
 
 LETS_GO: Final = frozenset(
     {
@@ -47,13 +48,17 @@ def let_go(view: View, before: Session, changed: Changed, profile: SessionProfil
 
 
 def require_held(view: View, sessions: Sequence[Session]) -> None:
-    """Have at hand what letting go takes, for all of these sessions at once: each asking may cost a round."""
+    """Have at hand what letting go of all that these sessions hold takes: each asking may cost a round.
+
+    So is what a draft tells of what they let go of before, as far as their profiles are at hand.
+    """
     holders = [session.id for session in sessions if session.task_count]
     sets = [Members(TASKS_HELD, (session_id,)) for session_id in holders]
     view.require(*sets, *slot_keys(view, sessions))
     tasks: list[Task] = [task for members in sets for task in view.members(members)]
     # A task that becomes ready joins its project's queue, whose guard the project is.
-    view.require(*{project_key(task.account_id, task.project_id): None for task in tasks})
+    guards = {project_key(task.account_id, task.project_id): None for task in tasks}
+    view.require(*guards, *[key for session in sessions for key in _let_go_keys(view, session.id)])
 
 
 def project_key(account_id: AccountId, project_id: str) -> Key:
@@ -66,6 +71,29 @@ def held_tasks(view: View, session_id: SessionId) -> list[Task]:
     return view.members(Members(TASKS_HELD, (session_id,)))
 
 
+def tasks_let_go(view: View, profile: SessionProfile) -> tuple[LetGo, dict[TaskId, Task]]:
+    """The tasks that a session held when it broke off, and those of them that there still are, as they are now."""
+    view.require(*_let_go_keys(view, profile.id))
+    told = let_go_of(profile.let_go_json)
+    found = {task_id: view.get(Task, task_id) for task_id in told.statuses}
+    return told, {task_id: task for task_id, task in found.items() if task is not None}
+
+
+def _let_go_keys(view: View, session_id: SessionId) -> list[Key]:
+    """The tasks that a session let go of, as far as its profile is at hand."""
+    profile = view.get(SessionProfile, session_id) if view.holds(profile_key(session_id)) else None
+    if profile is None or profile.let_go_json is None:
+        return []
+    return [Key(Task, (task_id,)) for task_id in let_go_of(profile.let_go_json).statuses]
+
+
+def forget_let_go(view: View, session: Session) -> None:
+    """A session that came back did so with empty hands: what it held before is no longer its own to hand on."""
+    profile = view.get(SessionProfile, session.id)
+    if profile is not None and profile.let_go_json is not None and phase(session) in LIVE:
+        view.put(profile._replace(let_go_json=None))
+
+
 def _requeue_tasks(view: View, session: Session, profile: SessionProfile) -> None:
     """Every task of the session is pending again, and told once."""
     require_held(view, (session,))
@@ -76,5 +104,11 @@ def _requeue_tasks(view: View, session: Session, profile: SessionProfile) -> Non
         data: Data = {"task_id": task.id, "was": str(task.status), "attempts": task.attempts}
         happening = Happening(EventType.TASK_REQUEUED, Rule.SESSION_LET_GO, view.now.wall_ms, data)
         view.emit((happening,), session_id=session.id, account_id=session.account_id, project_id=task.project_id)
-    if profile.current_task_id in [task.id for task in tasks]:
-        view.put(profile._replace(current_task_id=None))
+    current_task_id = profile.current_task_id
+    is_current_gone = current_task_id in [task.id for task in tasks]
+    view.put(
+        profile._replace(
+            let_go_json=noted(tasks, current_task_id=current_task_id),
+            current_task_id=None if is_current_gone else current_task_id,
+        )
+    )

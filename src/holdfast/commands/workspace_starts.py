@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from holdfast.commands.beginning import About, new_profile
-from holdfast.commands.holding import LAST_CHECKPOINTS, audit, find_profile, find_scope, record
+from holdfast.commands.holding import audit, find_profile, find_scope, record
 from holdfast.commands.rows import Key, Members, Need, scope_key
 from holdfast.commands.starts import StartSession, TakeOver
 from holdfast.commands.view import Reply, View
 from holdfast.commands.workspace_entries import ENTRIES, entries, put_entry, remove_entry
+from holdfast.commands.workspace_focus import focus, focus_needs
 from holdfast.commands.workspaces import Found, find_workspace, projection, shown_id, workspace_key
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor
@@ -378,7 +379,7 @@ def _needs_of_leaving(actor: Actor, scope: str) -> list[Need]:
     return [
         workspace_key(account_id, scope),
         scope_key(account_id, scope),
-        Members(LAST_CHECKPOINTS, (account_id, scope)),
+        *focus_needs(actor, scope),
         *[Members(ENTRIES, (account_id, scope, kind)) for kind in kinds],
     ]
 
@@ -402,7 +403,6 @@ def _cost(view: View, found: Found, *, ended_by: str) -> None:
     state = found.state
     assert state is not None
     gates = sorted(entries(view, found.workspace.scope, EntryKind.GATE), key=lambda gate: gate.position)
-    checkpoints = view.members(Members(LAST_CHECKPOINTS, (view.actor.account_id, found.workspace.scope)))
     body = {
         "actor_id": state.owner_id,
         "seconds": max(0, view.now.wall_ms - state.started_at_ms) // SECOND_MS,
@@ -411,8 +411,7 @@ def _cost(view: View, found: Found, *, ended_by: str) -> None:
         "tokens": None,
         "focus": {
             "attention_anchor": next((gate.text for gate in gates if not gate.flag), None),
-            "handoff_title": checkpoints[0].summary.partition("\n")[0] if checkpoints else None,
-            "open_actions": json.loads(checkpoints[0].next_actions_json) if checkpoints else [],
+            **focus(view, found.workspace.scope),
         },
     }
     put_entry(

@@ -7,6 +7,7 @@ beside the event loop and never within a transaction.
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import rfc8785
@@ -14,6 +15,7 @@ import rfc8785
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.handoff import FORMAT_VERSION, Draft, EvidenceKind, Grade, Topic
+from holdfast.domain.ids import TaskId
 from holdfast.domain.limits import (
     HANDOFF_PAYLOAD_BYTES_MAX,
     INTEGER_MAX,
@@ -24,6 +26,7 @@ from holdfast.domain.limits import (
 )
 from holdfast.domain.redaction import redact_json, redact_text
 from holdfast.domain.session import Session, SessionProfile
+from holdfast.domain.task import LetGo, Task, TaskStatus
 from holdfast.domain.times import rfc3339
 
 _IN_ONE_LINE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -158,21 +161,32 @@ COPIED_BYTES_MAX = 64 * 1024
 """A checkpoint's lists are repeated in a drafted handoff up to here; past it the draft names the checkpoint alone."""
 
 
-def draft_for(session: Session, profile: SessionProfile, checkpoint: Checkpoint | None, *, cause: str) -> Draft:
+def draft_for(
+    session: Session,
+    profile: SessionProfile,
+    checkpoint: Checkpoint | None,
+    *,
+    held: LetGo,
+    tasks: Mapping[TaskId, Task],
+    cause: str,
+) -> Draft:
     """What the core writes for a session that broke off: all that is known of where it stood.
 
+    held: the tasks that it had then. tasks: those of them that there still are, as they are now.
     cause: what became of it, as the end of a sentence about it.
     """
+    unfinished = [_unfinished(session, task_id, was, tasks.get(task_id)) for task_id, was in held.statuses.items()]
     told = {
         "auto": True,
         "cause": cause,
         "session_id": session.id,
         "agent": session.agent,
+        "holder_id": session.holder_id,
         "status_reason": session.status_reason,
         "branch": (checkpoint.branch if checkpoint else None) or profile.branch,
         "commit_sha": (checkpoint.commit_sha if checkpoint else None) or profile.commit_sha,
         "issue_number": profile.issue_number,
-        "current_task_id": profile.current_task_id,
+        "current_task_id": profile.current_task_id or held.current_task_id,
         "activity": session.activity,
         "status_note": session.status_note,
         "progress": session.progress,
@@ -180,14 +194,20 @@ def draft_for(session: Session, profile: SessionProfile, checkpoint: Checkpoint 
         "checkpoint": None
         if checkpoint is None
         else {"id": checkpoint.id, "number": checkpoint.number, "created_at": rfc3339(checkpoint.created_at_ms)},
+        "unfinished_tasks": unfinished or None,
+        "unfinished_task_count": held.number or None,
     }
     payload = redact_json({name: value for name, value in told.items() if value is not None})
     lists = ("[]", "[]", "[]")
     if checkpoint is not None:
         kept = (checkpoint.work_completed_json, checkpoint.blockers_json, checkpoint.next_actions_json)
         lists = kept if sum(map(len, kept)) <= COPIED_BYTES_MAX else lists
+    next_actions_json = lists[2]
+    if next_actions_json == "[]":
+        open_tasks = [each for each in unfinished if each["status_now"] == TaskStatus.PENDING and "held_by" not in each]
+        next_actions_json = _text(redact_json([f"Finish {_named(each)}" for each in open_tasks]).value)
     form = rfc8785.dumps(payload.value)
-    summary = _draft_summary(session, checkpoint, cause=cause)
+    summary = _draft_summary(session, checkpoint, unfinished, number=held.number, cause=cause)
     payload_sha256 = hashlib.sha256(form).hexdigest()
     return Draft(
         summary=summary,
@@ -195,7 +215,7 @@ def draft_for(session: Session, profile: SessionProfile, checkpoint: Checkpoint 
         to_agent=None,
         work_completed_json=lists[0],
         blockers_json=lists[1],
-        next_actions_json=lists[2],
+        next_actions_json=next_actions_json,
         payload_json=_text(payload.value),
         payload_sha256=payload_sha256,
         payload_size_bytes=len(form),
@@ -207,10 +227,54 @@ def draft_for(session: Session, profile: SessionProfile, checkpoint: Checkpoint 
     )
 
 
-def _draft_summary(session: Session, checkpoint: Checkpoint | None, *, cause: str) -> str:
+def _unfinished(session: Session, task_id: TaskId, was: TaskStatus, task: Task | None) -> dict[str, Any]:
+    """A task that a session had not finished when it broke off, and who has it since, if somebody does."""
+    told = {"id": task_id, "status": was.value, "status_now": DELETED if task is None else str(task.status)}
+    if task is None:
+        return told
+    told |= {"name": task.name, "project_id": task.project_id}
+    other_id = task.held_by or task.last_session_id
+    if other_id not in (None, session.id):
+        told["held_by" if task.held_by else "last_held_by"] = other_id
+    return told
+
+
+DELETED: Final = "deleted"
+"""What is said of a task that there is no more."""
+
+
+def _named(task: Mapping[str, Any]) -> str:
+    return f"{task['id']}: {task['name']}" if "name" in task else task["id"]
+
+
+TASKS_IN_SUMMARY_MAX = 5
+"""Tasks that a draft's summary names; all that are remembered are in its payload."""
+
+
+def _task_lines(unfinished: Sequence[Mapping[str, Any]], *, number: int) -> list[str]:
+    if not number:
+        return []
+    lines = [f"It had {number} unfinished {'task' if number == 1 else 'tasks'}:"]
+    for each in unfinished[:TASKS_IN_SUMMARY_MAX]:
+        since = f", now {each['status_now']}" if each["status_now"] != TaskStatus.PENDING else ""
+        since += f" with {each['held_by']}" if "held_by" in each else ""
+        lines.append(f"- {_named(each)} ({each['status']}{since})")
+    more = number - min(number, TASKS_IN_SUMMARY_MAX)
+    return [*lines, f"- and {more} more"] if more else lines
+
+
+def _draft_summary(
+    session: Session,
+    checkpoint: Checkpoint | None,
+    unfinished: Sequence[Mapping[str, Any]],
+    *,
+    number: int,
+    cause: str,
+) -> str:
     lines = [f"{session.agent} left no handoff: its session {cause}."]
     lines.append(f"It was last heard of at {rfc3339(session.last_heartbeat_at_ms)}.")
     lines += [f"{name}: {text}" for name, text in (("Doing", session.activity), ("Noted", session.status_note)) if text]
+    lines += _task_lines(unfinished, number=number)
     if checkpoint is None:
         lines.append("It wrote no checkpoint.")
     else:

@@ -126,7 +126,7 @@ SENTENCES: dict[Code, str] = {
     Code.MACHINE_IN_MAINTENANCE: "Machine {machine_id} is in maintenance; no session starts on it.",
     Code.MACHINE_OCCUPIED: "Sessions run in {usage} slots of machine {machine_id}; it cannot be deleted.",
     Code.CLIENT_SESSION_ID_REUSED: "This client_session_id names session {session_id}, which is on the scope {scope}.",
-    Code.HANDOFF_SETTLED: "Handoff {handoff_id} is {status} and cannot become {to} any more, but {possible}.",
+    Code.HANDOFF_SETTLED: "Handoff {handoff_id} is {status} and cannot become {to}; it can become {possible}.",
     Code.HANDOFF_SCHEMA_EXISTS: "The handoff schema {schema} is registered already, and a version never changes.",
     Code.PAYLOAD_TOO_LARGE: "The {what} has {size} bytes, and at most {limit} are taken.",
     Code.FENCING_TOKEN_REQUIRED: "Session {session_id} is exclusive, so every write must carry its fencing token.",

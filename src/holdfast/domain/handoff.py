@@ -236,7 +236,7 @@ def settled(handoff: Handoff, *, to: HandoffStatus) -> Refusal:
         handoff_id=handoff.id,
         status=str(handoff.status),
         to=to.value,
-        possible=" or ".join(possible) or "nothing else",
+        possible=" or ".join(possible) or "nothing else any more",
         ways_out=(WayOut(Action.READ_HANDOFF, target=handoff.id),),
     )
 

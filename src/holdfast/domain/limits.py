@@ -80,6 +80,9 @@ BEAT_SPACING_MS = 1 * SECOND_MS
 TASK_PRIORITY_MAX = 1_000_000
 """Priorities lie this far to either side of 0; their digits have a fixed width in a task's rank."""
 
+TASKS_NOTED_MAX = 50
+"""Tasks that are named of those that a session let go of: more than an agent that goes on wants to read."""
+
 TASKS_HELD_MAX = 2_048
 """Unfinished tasks of one session: all of them are queued again in the transaction in which it lapses, which takes the
 writer some 100 ms."""

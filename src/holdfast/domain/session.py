@@ -108,6 +108,8 @@ class SessionProfile(NamedTuple):
     client, client_version, host: the program that runs the agent and the machine's name, as they were told.
     recovery_attempts: how many recoveries led to this session, along the whole chain.
     checkpoint_source_id: of the sessions that were recovered before it, the last one that wrote a checkpoint.
+    let_go_json: the tasks that it held as it lapsed or was over, as `task.noted` writes them; None: none, or it has
+    come back since.
     """
 
     id: SessionId
@@ -146,6 +148,7 @@ class SessionProfile(NamedTuple):
     recovered_from: SessionId | None
     recovery_attempts: int
     checkpoint_source_id: SessionId | None
+    let_go_json: str | None
 
 
 class ClientSession(NamedTuple):

@@ -4,12 +4,13 @@ A task is worked on by one session at a time, for as long as that session's leas
 decided anywhere else.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from holdfast.domain.errors import Action, Code, Refusal, WayOut
 from holdfast.domain.ids import ULID_ALPHABET, AccountId, KeyId, SessionId, TaskId
-from holdfast.domain.limits import TASK_PRIORITY_MAX
+from holdfast.domain.limits import TASK_PRIORITY_MAX, TASKS_NOTED_MAX
 
 
 class TaskStatus(StrEnum):
@@ -199,6 +200,41 @@ def requeued(task: Task, *, now_ms: int) -> Task:
 def reserved(task: Task, *, session_id: SessionId) -> Task:
     """The task, to be started by this session and by no other."""
     return placed(task._replace(held_by=session_id, last_session_id=session_id))
+
+
+class LetGo(NamedTuple):
+    """What is remembered of the tasks that a session held as it lapsed or was over.
+
+    current_task_id: the one that it had begun last. number: of all; the first of them in `statuses`, by their ids.
+    """
+
+    current_task_id: TaskId | None
+    number: int
+    statuses: dict[TaskId, TaskStatus]
+
+
+NOTHING_LET_GO: Final = LetGo(None, 0, {})
+
+
+def noted(tasks: Sequence[Task], *, current_task_id: str | None) -> str:
+    """What is to be remembered of tasks that are let go of, as text; the current one first, then what was begun."""
+    import json
+
+    ordered = sorted(tasks, key=lambda task: task.rank, reverse=True)
+    ordered.sort(key=lambda task: (task.id != current_task_id, task.status != TaskStatus.IN_PROGRESS))
+    kept = [[task.id, str(task.status)] for task in ordered[:TASKS_NOTED_MAX]]
+    current = next((task.id for task in ordered if task.id == current_task_id), None)
+    return json.dumps({"current": current, "number": len(tasks), "tasks": kept}, separators=(",", ":"))
+
+
+def let_go(note: str | None) -> LetGo:
+    """What `noted` wrote; of a session that held none: nothing."""
+    if note is None:
+        return NOTHING_LET_GO
+    import json
+
+    told = json.loads(note)
+    return LetGo(told["current"], told["number"], {task_id: TaskStatus(was) for task_id, was in told["tasks"]})
 
 
 def relieved(task: Task) -> Task:

@@ -218,6 +218,13 @@ def document(store: Reader, actor: Actor, venture: str, name: str) -> Body:
     return {**document_body(row), "content": content.content}
 
 
+def documents(store: Reader, request: ListRequest) -> Page:
+    """A page of the documents of a venture without their texts, by name."""
+    page = store.page(request)
+    items = [document_body(row) for (row,) in page.rows if isinstance(row, Document)]
+    return Page(items, None if page.is_last else items[-1]["name"], page.total)
+
+
 def document_index(store: Reader, actor: Actor, venture: str) -> list[Body]:
     """The documents of a venture without their texts, by name."""
     found = store.find(Members(DOCUMENTS_OF_VENTURE, (actor.account_id, actor.project_id or "", venture)))

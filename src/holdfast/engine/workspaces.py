@@ -88,24 +88,18 @@ def token_of(rows: Rows, actor: Actor, *, scope: str) -> int | None:
 
 def sections(rows: Rows, actor: Actor, *, scope: str) -> dict[str, Any]:
     """What an agent is shown of a workspace when it starts, by section, and without what moves with every beat."""
-    import json
-
-    from holdfast.commands.holding import LAST_CHECKPOINTS
     from holdfast.commands.workspace_entries import entries, escalation_body, gates_body
+    from holdfast.commands.workspace_focus import left_in
 
     view = view_of(rows, actor)
     found = find_workspace(view, scope)
     shown = status_of(found.state, now_ms=view.now.wall_ms, actor_id=None)
     kept = ("status", "session_id", "mode", "start_count", "lifecycle", "owner_kind", "actor_id", "supervisor_id")
-    checkpoints = view.members(Members(LAST_CHECKPOINTS, (actor.account_id, scope)))
-    last = checkpoints[0] if checkpoints else None
-    recovery = None if last is None else {"checkpoint": last.id, "next_actions": json.loads(last.next_actions_json)}
     escalations = [escalation_body(each) for each in _in_time(entries(view, scope, EntryKind.ESCALATION))]
     return {
-        "handoff": None if last is None else {"title": last.summary.partition("\n")[0]},
+        **left_in(view, scope),
         "gates": gates_body(entries(view, scope, EntryKind.GATE)),
         "escalations": escalations,
-        "recovery": recovery,
         "session": {name: shown.get(name) for name in (*kept, "current_activity")},
     }
 

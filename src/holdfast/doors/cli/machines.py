@@ -72,10 +72,17 @@ def list_command(*, is_available: bool, status: str | None, url: str | None, is_
 
 
 def show_everywhere(api: "Api", *, is_json: bool) -> None:
-    """Print all machines, and for a person also who works on this one without a server."""
+    """Print all machines, and for a person also who works on this one without a server, whether one answers or not."""
+    from holdfast.client.api import Unreachable
     from holdfast.doors.cli.workspaces import show_presences
 
-    show_machines(api, is_available=False, status=None, is_json=is_json)
+    try:
+        show_machines(api, is_available=False, status=None, is_json=is_json)
+    except Unreachable as unreachable:
+        if is_json or not show_presences():
+            raise
+        click.echo(f"No Holdfast server answers at {unreachable.url}: no machines of one are listed.", err=True)
+        return
     if not is_json:
         show_presences()
 

@@ -22,8 +22,8 @@ def _verb(name: str, meaning: str) -> click.Command:
     return command
 
 
-def show_presences() -> None:
-    """Print who works in checkouts of this machine without a server, as far as notes of it still hold."""
+def show_presences() -> bool:
+    """Print who works in checkouts of this machine without a server, as far as notes of it still hold; if any do."""
     import time
 
     from holdfast.doors.cli import terminal
@@ -33,7 +33,7 @@ def show_presences() -> None:
 
     found = presences()
     if not found:
-        return
+        return False
     now = time.time()
     rows = [
         [
@@ -48,6 +48,7 @@ def show_presences() -> None:
     terminal.echo("On this machine, without a server:")
     columns = [Column("PRESENCE"), Column("SEEN"), Column("PROFILE", drop=1), Column("CHECKOUT")]
     terminal.echo_lines(render(columns, rows, width=terminal.width()))
+    return True
 
 
 session_state_command = _verb("session-state", "The session that works in this checkout, with no server.")

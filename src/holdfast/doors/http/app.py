@@ -37,6 +37,7 @@ from holdfast.doors.http.bodies import (
 from holdfast.doors.http.call import Answer, Call, Document, KeptRefusal, Streamed, Watch, revision_of
 from holdfast.doors.http.description import Description
 from holdfast.doors.http.dialect import NATIVE, Dialect
+from holdfast.doors.http.faults import well_formed
 from holdfast.doors.http.limits import DECODED_AT_ONCE_BYTES_MAX
 from holdfast.doors.http.observing import ACTOR, BODY_BYTES, ROUTE, Observer, now
 from holdfast.doors.http.problems import HttpProblem, document, refusal_document
@@ -69,7 +70,6 @@ REQUEST_ID_BYTES = 8
 BEARERS_REMEMBERED_MAX = 1_024
 """Headers whose key is remembered: taking one apart costs as much as looking its key up."""
 
-_CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _ACCOUNT_ID = re.compile(OF_ACCOUNTS)
 
 
@@ -107,8 +107,8 @@ class HttpApp:
             return
         began = now()
         headers: Headers = dict(scope["headers"])
-        request_id = _well_formed(headers.get(b"x-request-id")) or self._core.random.take(REQUEST_ID_BYTES).hex()
-        correlation_id = _well_formed(headers.get(b"x-correlation-id")) or request_id
+        request_id = well_formed(headers.get(b"x-request-id")) or self._core.random.take(REQUEST_ID_BYTES).hex()
+        correlation_id = well_formed(headers.get(b"x-correlation-id")) or request_id
         ids: Pairs = ((b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode()))
         standings: list[Standing] = []
         try:
@@ -120,7 +120,9 @@ class HttpApp:
         except Exception as error:
             problem, more = _problem(error, path=scope["raw_path"].decode("ascii", "replace"), request_id=request_id)
             told = rate_headers(standings[-1]) if standings else ()
-            problem, shown, media_type = _in_dialect(problem, error, scope.get(ROUTE), correlation_id=correlation_id)
+            dialect = self._dialect_of(error, scope, headers)
+            problem, shown = dialect.told_here(problem, correlation_id)
+            media_type = (b"content-type", dialect.problem_type.encode())
             content = rendered(shown)
             await _send(send, problem["status"], (media_type, NO_STORE, *ids, *told, *more), content)
             self._observer.refused(scope, problem, began, len(content), ids)
@@ -145,6 +147,18 @@ class HttpApp:
             content = rendered(answer.body)
             await _send(send, answer.status, (JSON_TYPE, NO_STORE, *ids, *replayed), content)
         self._observer.answered(scope, answer, began, len(content), ids)
+
+    def _dialect_of(self, error: Exception, scope: Scope, headers: Headers) -> Dialect:
+        """How the caller of a request that failed is spoken to."""
+        if isinstance(error, HttpProblem) and error.dialect is not None:
+            return error.dialect
+        route: Route | None = scope.get(ROUTE)
+        return self._router.dialect(scope["raw_path"], headers) if route is None else route.dialect
+
+    def telling(self, path: bytes, problem: Body, correlation_id: str) -> tuple[Body, str]:
+        """A problem as a path tells of it, and the media type of that; for what is refused before it comes here."""
+        dialect = self._router.dialect(path)
+        return dialect.told_here(problem, correlation_id)[1], dialect.problem_type
 
     async def _answer(
         self,
@@ -296,16 +310,6 @@ async def _stream(
         streamed.close()
 
 
-def _in_dialect(
-    problem: Body, error: Exception, route: Route | None, *, correlation_id: str
-) -> tuple[Body, Body, tuple[bytes, bytes]]:
-    """A problem with the status that its path's dialect gives it, as it is sent, and the type of that."""
-    dialect = (error.dialect if isinstance(error, HttpProblem) else None) or (
-        NATIVE if route is None else route.dialect
-    )
-    return *dialect.told_here(problem, correlation_id), (b"content-type", dialect.problem_type.encode())
-
-
 def _problem(error: Exception, *, path: str, request_id: str) -> tuple[Body, tuple[tuple[bytes, bytes], ...]]:
     """The document, which holds the status, and further headers for whatever kept a request from being answered."""
     match error:
@@ -320,8 +324,9 @@ def _problem(error: Exception, *, path: str, request_id: str) -> tuple[Body, tup
             return body, (*error.headers, CLOSE) if error.closes else error.headers
         case BodyTooLarge():
             detail = f"The body is over this route's limit of {error.limit_bytes} bytes."
+            size = {} if error.size_bytes is None else {"size": error.size_bytes}
             too_large = document(
-                413, "payload_too_large", detail, instance=path, request_id=request_id, limit=error.limit_bytes
+                413, "payload_too_large", detail, instance=path, request_id=request_id, limit=error.limit_bytes, **size
             )
             return too_large, (CLOSE,)
         case InvalidBody():
@@ -339,10 +344,6 @@ def _retry_after(retry_after_ms: int | None) -> tuple[tuple[bytes, bytes], ...]:
     if retry_after_ms is None:
         return ()
     return ((b"retry-after", str(max(1, retry_after_ms // 1_000)).encode()),)
-
-
-def _well_formed(value: bytes | None) -> str | None:
-    return value.decode() if value is not None and _CORRELATION_ID.fullmatch(value) else None
 
 
 def _text(value: bytes | None) -> str | None:

@@ -67,11 +67,15 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class BodyTooLarge(Exception):
-    """A body is longer than its route takes. The rest of it was not read, so the answer must close the connection."""
+    """A body is longer than its route takes. The rest of it was not read, so the answer must close the connection.
 
-    def __init__(self, limit_bytes: int) -> None:
+    size_bytes: how long it is, where that was announced.
+    """
+
+    def __init__(self, limit_bytes: int, size_bytes: int | None = None) -> None:
         super().__init__(f"over {limit_bytes} bytes")
         self.limit_bytes = limit_bytes
+        self.size_bytes = size_bytes
 
 
 class ClientGone(Exception):
@@ -88,7 +92,7 @@ async def read_body(receive: Receive, scope: Mapping[str, Any], *, limit_bytes: 
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit_bytes:
-            raise BodyTooLarge(limit_bytes)
+            raise BodyTooLarge(limit_bytes, int(value))
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         return _bounded(message.get("body", b""), limit_bytes=limit_bytes)

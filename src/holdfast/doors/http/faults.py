@@ -4,8 +4,10 @@ What a caller sent is never answered with a 5xx, although RFC 9110 has 501 and 5
 """
 
 import json
+import re
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 
@@ -37,15 +39,49 @@ TOO_MANY_CONNECTIONS = WireFault(503, "overloaded", "Too many connections are op
 TOO_MANY_BODIES = WireFault(503, "overloaded", "Too many large requests are under way.", retry_after_s=1)
 VERSION_UNKNOWN = WireFault(400, "http_version_unknown", "The request must be HTTP/1.1 or HTTP/1.0.")
 
+PROBLEM_TYPE = "application/problem+json"
+
 STATUS_LINES: dict[int, bytes] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 
 
-def answer_to(fault: WireFault, *, date_line: bytes) -> bytes:
-    """The whole response to a fault: a problem document, and the announcement that the connection closes."""
-    request_id = uuid4().hex
-    problem = {
+CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+Telling = Callable[[bytes, dict[str, Any], str], tuple[dict[str, Any], str]]
+"""From a request's path, a problem and a correlation id to the problem as that path tells it, and its media type."""
+
+
+class Asked(NamedTuple):
+    """As much as is known of a request that is refused. size_bytes: of its body, where that was announced."""
+
+    path: bytes = b""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    size_bytes: int | None = None
+
+
+def well_formed(value: bytes | None) -> str | None:
+    """An id that a client gave a request, if it is fit to be repeated."""
+    return value.decode() if value is not None and CORRELATION_ID.fullmatch(value) else None
+
+
+def answer_to(
+    fault: WireFault,
+    *,
+    date_line: bytes,
+    asked: Asked | None = None,
+    body_bytes_max: int | None = None,
+    telling: Telling | None = None,
+) -> bytes:
+    """The whole response to a fault: a problem document, and the announcement that the connection closes.
+
+    body_bytes_max: told of a body that is too large. telling: how a path tells of problems; None: all alike.
+    """
+    asked = asked or Asked()
+    headers = dict(asked.headers)
+    request_id = well_formed(headers.get(b"x-request-id")) or uuid4().hex
+    correlation_id = well_formed(headers.get(b"x-correlation-id")) or request_id
+    problem: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(fault.status).phrase,
         "status": fault.status,
@@ -53,17 +89,22 @@ def answer_to(fault: WireFault, *, date_line: bytes) -> bytes:
         "detail": fault.detail,
         "request_id": request_id,
     }
-    body = json.dumps(problem, separators=(",", ":")).encode()
+    if fault is BODY_TOO_LARGE and body_bytes_max is not None:
+        problem["limit"] = body_bytes_max
+        if asked.size_bytes is not None:
+            problem["size"] = asked.size_bytes
+    shown, media_type = (problem, PROBLEM_TYPE) if telling is None else telling(asked.path, problem, correlation_id)
+    body = json.dumps(shown, separators=(",", ":")).encode()
     retry_line = b"" if fault.retry_after_s is None else b"retry-after: %d\r\n" % fault.retry_after_s
     return b"".join(
         [
             STATUS_LINES[fault.status],
             date_line,
-            b"content-type: application/problem+json\r\n",
+            b"content-type: %s\r\n" % media_type.encode(),
             b"content-length: %d\r\n" % len(body),
             b"cache-control: no-store\r\n",
             retry_line,
-            b"x-request-id: %s\r\nx-correlation-id: %s\r\n" % (request_id.encode(), request_id.encode()),
+            b"x-request-id: %s\r\nx-correlation-id: %s\r\n" % (request_id.encode(), correlation_id.encode()),
             b"connection: close\r\n\r\n",
             body,
         ]

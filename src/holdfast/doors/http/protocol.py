@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from holdfast.doors.http import faults
 from holdfast.doors.http.exchange import Application, Exchange
-from holdfast.doors.http.faults import WireFault
+from holdfast.doors.http.faults import Asked, Telling, WireFault
 from holdfast.doors.http.limits import WireLimits
 
 _log = logging.getLogger("holdfast.wire")
@@ -50,15 +50,16 @@ class _Stop(Exception):
 class Wire:
     """What the connections of one server share: the limits, a coarse clock, and counts.
 
-    refused: by code, what was refused before the application. counted_bodies_bytes: what large bodies of requests that
-    were not answered yet take together. newcomers: connections in the order of their coming, most of which have not
-    sent a whole head yet.
+    telling: how a path tells of problems. refused: by code, what was refused before the application.
+    counted_bodies_bytes: what large bodies of requests that were not answered yet take together.
+    newcomers: connections in the order of their coming, most of which have not sent a whole head yet.
 
     The clock is read instead of the time, so that a request costs no system call and no timer for its deadlines.
     """
 
-    def __init__(self, limits: WireLimits) -> None:
+    def __init__(self, limits: WireLimits, *, telling: Telling | None = None) -> None:
         self.limits = limits
+        self.telling = telling
         self.now_ms = 0
         self.refused: Counter[str] = Counter()
         self.counted_bodies_bytes = 0
@@ -516,8 +517,19 @@ class WireProtocol(asyncio.Protocol):
 
     def _answer_fault(self) -> None:
         if self._fault is not None and not self._is_closing:
-            self._transport.write(faults.answer_to(self._fault, date_line=self.date_line))
+            limit, telling = self._limits.body_bytes_max, self._wire.telling
+            answer = faults.answer_to(
+                self._fault, date_line=self.date_line, asked=self._asked(), body_bytes_max=limit, telling=telling
+            )
+            self._transport.write(answer)
         self._close(is_client_sending=self._fault is not None)
+
+    def _asked(self) -> Asked:
+        """What is known of the request at which reading ended, or whose answer failed."""
+        size_bytes = None if self._is_chunked else self._content_length
+        if self._active is not None:
+            return Asked(self._active.scope["raw_path"], self._active.scope["headers"], size_bytes)
+        return Asked(self._target.partition(b"?")[0], self._headers, size_bytes)
 
     def sweep(self) -> None:
         """Act on the deadline that has passed, if one has."""

@@ -1,6 +1,6 @@
 """Routes as data, and finding the one that a path means. Paths are matched raw: an id may hold an encoded slash."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -77,13 +77,22 @@ class Router:
 
     def __init__(self, routes: list[Route]) -> None:
         self._tree: dict[Any, Any] = {}
+        self._dialects: dict[bytes, Dialect] = {}
+        self._dialects_by_header = {route.dialect.key_header: route.dialect for route in routes}
         for route in routes:
+            self._dialects[route.path.encode().split(b"/")[1]] = route.dialect
             node = self._tree
             for segment in route.path.encode().split(b"/")[1:]:
                 node = node.setdefault(_ID if segment.startswith(b"{") else segment, {})
             methods = node.setdefault(None, {})
             assert route.method not in methods, f"{route.method} {route.path} is there twice"
             methods[route.method] = route
+
+    def dialect(self, raw_path: bytes, headers: Container[bytes] = ()) -> Dialect:
+        """How to speak of a path at which there is nothing: as all that begin as it does, else as its caller does."""
+        first = raw_path[1:].partition(b"/")[0]
+        spoken = (dialect for header, dialect in self._dialects_by_header.items() if header in headers)
+        return self._dialects.get(first) or next(spoken, NATIVE)
 
     def find(self, method: str, raw_path: bytes) -> Found:
         """The route for a request. Raises: HttpProblem 400, 404 or 405."""

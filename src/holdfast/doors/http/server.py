@@ -22,6 +22,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from holdfast.doors.http.accepting import TlsListener
 from holdfast.doors.http.cors import Cors
 from holdfast.doors.http.exchange import Application
+from holdfast.doors.http.faults import Telling
 from holdfast.doors.http.forwarded import Forwarded, Network
 from holdfast.doors.http.limits import (
     BACKLOG_CONNECTIONS,
@@ -84,6 +85,7 @@ def build_server(
     sockets: Sequence[socket.socket] | None = None,
     on_well: Callable[[], Awaitable[None]] | None = None,
     on_stopping: Callable[[], None] | None = None,
+    telling: Telling | None = None,
     limits: WireLimits = WIRE_LIMITS,
     loop: Literal["auto", "asyncio", "uvloop"] = "auto",
 ) -> "WireServer":
@@ -95,6 +97,7 @@ def build_server(
     trusted_proxies: whose X-Forwarded-For and X-Forwarded-Proto are believed; by default nobody's.
     cors_origins: pages of these origins may use the application; by default none.
     sockets: already bound ones, instead of host and port.
+    telling: how a path tells of what is refused before the application.
     on_well: called every second while the event loop turns; on_stopping: once, when the server begins to stop.
     Raises: PortTaken, AddressUnusable, TlsUnusable.
     """
@@ -127,7 +130,8 @@ def build_server(
     )
     config.load()
     listening = sockets or listen(host=host, port=port)
-    return WireServer(config, wire=Wire(limits), listening=listening, tls=tls, context=context, on_stopping=on_stopping)
+    wire = Wire(limits, telling=telling)
+    return WireServer(config, wire=wire, listening=listening, tls=tls, context=context, on_stopping=on_stopping)
 
 
 class WireServer(uvicorn.Server):

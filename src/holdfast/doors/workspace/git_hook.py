@@ -13,6 +13,7 @@ from typing import Any
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace import place, words
 from holdfast.doors.workspace.arguments import Arguments, HelpWanted, Option, Usage, help_of, parse
+from holdfast.doors.workspace.main import failure
 from holdfast.doors.workspace.place import PlaceInvalid
 from holdfast.doors.workspace.words import Stopped
 
@@ -27,7 +28,12 @@ SCRIPT = """\
 #!/bin/sh
 {mark} `holdfast git-hook uninstall` takes it away again.
 # It holds back a push from a session whose fencing token is not current, then does what the hook before it did.
-{check} git-hook check --path . || exit 1
+if ! [ -x {python} ]; then
+    echo 'holdfast: this push was held back: Holdfast is not where it was when this hook was made. Run' >&2
+    echo 'holdfast: `holdfast git-hook install` again, or delete the hook if Holdfast is not used any more.' >&2
+    exit 1
+fi
+{python} -I -m holdfast git-hook check --path . || exit 1
 before="$(dirname -- "$0")/{chained}"
 if [ -x "$before" ]; then
     exec "$before" "$@"
@@ -50,8 +56,11 @@ def main(argv: list[str]) -> int:
         is_help = argv[:1] in (["-h"], ["--help"])
         print(USAGE + "\n" + "\n".join(help_of(OPTIONS)), file=sys.stdout if is_help else sys.stderr)
         return words.DONE if is_help else words.USAGE
+    where = None
     try:
-        return act(parse(argv[1:], OPTIONS))
+        arguments = parse(argv[1:], OPTIONS)
+        where = place.find(arguments.text("path") or ".", arguments.text("profile"))
+        return act(arguments)
     except HelpWanted:
         print(USAGE + "\n" + "\n".join(help_of(OPTIONS)))
         return words.DONE
@@ -63,9 +72,12 @@ def main(argv: list[str]) -> int:
         if stopped.suggestion is not None:
             print(f"Suggestion: {stopped.suggestion}", file=sys.stderr)
         return stopped.exit_code
-    except OSError as error:
-        print(f"Error: {shown(str(error))}", file=sys.stderr)
-        return words.FAILED
+    except Exception as error:
+        failed = failure(error, path=None if where is None else where.database)
+        print(f"Error: {failed}", file=sys.stderr)
+        if failed.suggestion is not None:
+            print(f"Suggestion: {failed.suggestion}", file=sys.stderr)
+        return failed.exit_code
 
 
 def install(arguments: Arguments) -> int:
@@ -84,7 +96,8 @@ def install(arguments: Arguments) -> int:
         os.rename(path, chained)
     partial = f"{path}.{os.getpid()}"
     with open(partial, "w", encoding="utf-8") as file:
-        file.write(SCRIPT.format(mark=MARK, check=_self(), chained=CHAINED))
+        # This very program, wherever the PATH of whoever pushes leads.
+        file.write(SCRIPT.format(mark=MARK, python=shlex.quote(sys.executable), chained=CHAINED))
     os.chmod(partial, 0o755)
     os.replace(partial, path)
     print(f"Installed {shown(path)}: a push whose fencing token is not current is refused.")
@@ -111,7 +124,7 @@ def uninstall(arguments: Arguments) -> int:
 def check(arguments: Arguments) -> int:
     """Whether a push may go out: 0, or 1 with a sentence that says what to do."""
     where = place.find(arguments.text("path") or ".", arguments.text("profile"))
-    token = os.environ.get("HOLDFAST_FENCING_TOKEN") or None
+    token = os.environ.get("HOLDFAST_FENCING_TOKEN", "").strip() or None
     session_id = os.environ.get("HOLDFAST_SESSION_ID") or None
     if token is not None and session_id is not None and not _is_of(where, session_id):
         problem = _problem_of_run(where, session_id, token)
@@ -220,8 +233,3 @@ def _is_ours(path: str) -> bool:
             return MARK in file.read(4_096)
     except OSError:
         return False
-
-
-def _self() -> str:
-    """How a shell calls this very program, wherever its PATH leads by then."""
-    return f"{shlex.quote(sys.executable)} -I -m holdfast"

@@ -257,12 +257,13 @@ def _without_verb(group: str, rest: list[str], verbs: dict[str, Verb]) -> int:
 
 def carry_out(group: str, verb: Verb, argv: list[str]) -> int:
     """Carry out one verb, and print its report or why there is none."""
-    is_json = _wants_json(argv)
+    is_json, path = _wants_json(argv), None
     try:
         arguments = parse(argv, verb.options)
         if arguments.words and not verb.takes_words:
             raise Usage(f"`{shown(arguments.words[0])}` is not expected here")
         context = context_of(arguments)
+        path = context.path
         require(arguments, verb.options)
         _check_texts(arguments)
         report = {
@@ -283,7 +284,7 @@ def carry_out(group: str, verb: Verb, argv: list[str]) -> int:
     except Stopped as stopped:
         return _tell(verb, stopped, is_json=is_json)
     except Exception as error:
-        return _tell(verb, _failure(error), is_json=is_json)
+        return _tell(verb, failure(error, path=path), is_json=is_json)
     if is_json:
         words.print_json(words.without_absent(report, keeps=verb.keeps))
     else:
@@ -332,11 +333,16 @@ def _check_texts(arguments: Arguments) -> None:
             raise Usage(f"`{name}` must have from 1 to {REASON_CHARS_MAX} characters")
 
 
-def _failure(error: Exception) -> Stopped:
-    """A failure that no rule foresees, in a sentence. Raises: the error itself, where it is a bug."""
+def failure(error: Exception, *, path: str | None) -> Stopped:
+    """A failure that no rule foresees, in a sentence. Raises: the error itself, where it is a bug.
+
+    path: the database, where it is known.
+    """
     described = failure_of(error)
     if described is not None:
-        return Stopped(words.CONFLICT if described.is_passing else words.FAILED, described.code, shown(described.text))
+        exit_code = words.CONFLICT if described.is_passing else words.FAILED
+        suggestion = words.MOVE_AWAY.format(path=shown(path)) if described.is_broken and path is not None else None
+        return Stopped(exit_code, described.code, shown(described.text), suggestion)
     if isinstance(error, OSError):
         what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return Stopped(words.FAILED, "failed", shown(what))

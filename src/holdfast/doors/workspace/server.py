@@ -11,6 +11,7 @@ from holdfast.commands.workspace_entries import AddEscalation, ResolveEscalation
 from holdfast.commands.workspace_starts import ClearWorkspace, KeepBaseline, StartWorkspace, TakeOverWorkspace
 from holdfast.commands.workspaces import BeatWorkspace
 from holdfast.domain.errors import Code
+from holdfast.domain.limits import NAME_CHARS_MAX
 from holdfast.domain.scope import ScopeParts, canonical
 from holdfast.domain.workspace import EntryKind
 from holdfast.doors.shown import shown
@@ -47,12 +48,15 @@ class Remote:
         self.scope = canonical(ScopeParts(repo=name, workspace=place.profile))
         self.path = f"{found.url} {self.scope}"
         self._workspace = place.profile
+        self._repo = locality if locality is not None and len(locality) <= NAME_CHARS_MAX else None
 
     def run(self, command: Any) -> dict[str, Any]:
         """What a command answers. Raises: Stopped."""
         body = {name: value for name, value in command._asdict().items() if value is not None and name != "parts"}
         if isinstance(command, StartWorkspace):
             body["workspace"] = self._workspace
+            if self._repo is not None:
+                body["repo"] = self._repo
         if isinstance(command, SetGates):
             body["gates"] = [{"text": text, "met": is_met} for text, is_met in command.gates]
         if isinstance(command, KeepBaseline):

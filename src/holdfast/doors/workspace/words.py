@@ -61,6 +61,10 @@ SUGGESTIONS: dict[Code, str] = {
 """What works where a code is answered; with placeholders, never with what somebody called themselves."""
 
 
+MOVE_AWAY = "move `{path}` away, and `{path}-wal` if it is there; then run `holdfast session-state start`"
+"""What a person does about a database that is broken. Its tokens are lost: the next one is 1 again."""
+
+
 class Stopped(Exception):
     """A command was not carried out. code: for programs. exit_code: of the process."""
 

@@ -1,0 +1,1 @@
+alter table session_profile add column let_go_json text;
