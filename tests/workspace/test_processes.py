@@ -38,6 +38,8 @@ IMPORTED = {
     "holdfast.doors.shown",
     "holdfast.doors.workspace",
     "holdfast.doors.workspace.arguments",
+    "holdfast.doors.workspace.context",
+    "holdfast.doors.workspace.heartbeat",
     "holdfast.doors.workspace.main",
     "holdfast.doors.workspace.place",
     "holdfast.doors.workspace.words",

@@ -6,7 +6,7 @@ from holdfast.commands.workspace_entries import AddEscalation, ResolveEscalation
 from holdfast.domain.workspace import EntryKind
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace.arguments import Option, Usage
-from holdfast.doors.workspace.main import COMMON, REASON_CHARS_MAX, Context, Verb, read, require_profile, run
+from holdfast.doors.workspace.context import COMMON, REASON_CHARS_MAX, Context, Verb, read, require_profile, run
 from holdfast.engine import workspaces
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace import place, words
 from holdfast.doors.workspace.arguments import Arguments, HelpWanted, Option, Usage, help_of, parse
-from holdfast.doors.workspace.main import failure
+from holdfast.doors.workspace.context import failure
 from holdfast.doors.workspace.place import PlaceInvalid
 from holdfast.doors.workspace.words import Stopped
 

@@ -9,12 +9,9 @@ from holdfast.domain.workspace import IDLE_SECONDS, INTERACTIVE_ACTOR, Mode, Own
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace import place, words
 from holdfast.doors.workspace.arguments import Option, Usage
-from holdfast.doors.workspace.legacy import session_row
-from holdfast.doors.workspace.main import (
+from holdfast.doors.workspace.context import (
     ACTOR,
     COMMON,
-    HEARTBEAT,
-    INTERACTIVE_LEASE_SECONDS,
     LEASE,
     MODES,
     OWNER_KINDS,
@@ -26,6 +23,8 @@ from holdfast.doors.workspace.main import (
     require_profile,
     run,
 )
+from holdfast.doors.workspace.heartbeat import HEARTBEAT, INTERACTIVE_LEASE_SECONDS
+from holdfast.doors.workspace.legacy import session_row
 from holdfast.doors.workspace.place import Place
 from holdfast.doors.workspace.words import Stopped
 from holdfast.embedded import Embedded, failure_of
