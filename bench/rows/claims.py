@@ -1,6 +1,7 @@
 """Claims over HTTP: 64 sessions on the queue of one project, every task given once and none lost."""
 
 import json
+import time
 from collections.abc import Iterator
 
 from bench.databases import Database
@@ -9,6 +10,9 @@ from bench.load import Load, Request, Target, asked, load_for, load_once
 from bench.stand import Stand
 
 CLAIMERS = 64
+SETTLE_SECONDS = 1.0
+"""Claims that are under way when time is up are carried out all the same."""
+
 PROJECT = "bench"
 
 TASKS_A_SECOND = 6_000
@@ -31,7 +35,12 @@ def claims(stand: Stand, store: str) -> Iterator[Row]:
             for each in ids:
                 asked(target, "POST", f"/v1/sessions/{each}/end", {"end_reason": "completed"})
     name = database.store_name
-    yield Row(f"claims/s, {CLAIMERS} sessions", name, spread([each.rate for each in loads]), goals=(GOAL,))
+    yield Row(
+        f"claims/s, {CLAIMERS} sessions",
+        name,
+        spread([each.rate for each in loads]),
+        goals=(GOAL,) if store == "sqlite" else (),
+    )
     yield Row("  p99 in ms", name, spread([each.p99_ms for each in loads]))
     yield Row("  server's CPU, µs each", name, spread([each.server_microseconds for each in loads]))
 
@@ -43,6 +52,7 @@ def _claimed(target: Target, database: Database, ids: list[str], *, seconds: int
         Request("POST", "/v1/tasks/claim", json.dumps({"session_id": each, "project_id": PROJECT})) for each in ids
     ]
     load = load_for(target, requests, connections=CLAIMERS, seconds=seconds)
+    time.sleep(SETTLE_SECONDS)
     given = database.count("select sum(attempts) from task") - begun
     held = database.count("select count(*) from task where held_by is not null and status = 'in_progress'")
     twice = database.count("select count(*) from task where held_by is not null and ready_in is not null")

@@ -1,14 +1,16 @@
 """A hundred thousand live sessions: how soon a beat is answered among them, and what sweep and alert watch cost.
 
 A session is looked at once a lease. Here its check is due within the first minutes, spread evenly, at the pace at which
-sessions with a lease of three intervals are; then no more are due, and what the server uses then is what there is
+those of sessions are that beat; then no more are due, and what the server uses then is what there is
 besides the sweep.
 """
 
+import math
 import select
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from typing import NamedTuple
 
 from bench.databases import Database, Seeded, seed
@@ -18,14 +20,22 @@ from bench.stand import Stand
 from holdfast.domain.limits import DAY_MS
 
 INTERVAL_SECONDS = 30
-"""Of the sessions' beats; their lease is three of them, as by default."""
+LEASE_SECONDS = 180
+"""Source: seed 002: beats every 30 to 60 seconds, and three minutes of silence before a session counts as dead."""
 
-CHECKED_AFTER_SECONDS = 2.5 * INTERVAL_SECONDS
-"""A session that beats is looked at when the lease is over that it had at the last look; then its last beat was half an
-interval ago, so the next look is due that much before a whole lease."""
+CHECKED_AFTER_SECONDS = LEASE_SECONDS - INTERVAL_SECONDS / 2
+"""A session is looked at when the lease is over that it had at the last look. It beat half an interval before that, on
+average, so the next look is due that much sooner than a lease later."""
+
+SINGLES, BATCH_BEATS = 11, 100
+"""Beats of their own between two batches, and beats in a batch, as the agent of a machine sends them."""
 
 CONNECTIONS = 64
 SETTLE_SECONDS = 8
+
+SHARE_SECONDS = 30
+"""The alert watch rests fifty times as long as a pass takes: a shorter look would see one pass or none."""
+
 WATCHED = ("late", "no_progress", "parked")
 """Alert rules, each about all sessions."""
 
@@ -34,8 +44,12 @@ CORE_GOAL = Goal(2, is_floor=False, of_ratio=False)
 
 
 class Paced(NamedTuple):
-    """A run at an even pace. latencies_ms: from the moment a request was due, so that no stall hides behind itself."""
+    """A run at an even pace.
 
+    latencies_ms: of single beats, from the moment they were due, so that no stall hides those behind it.
+    """
+
+    beats: int
     latencies_ms: list[float]
     refused: int
     seconds: float
@@ -45,58 +59,58 @@ def live(stand: Stand, store: str) -> Iterator[Row]:
     """Beats of all sessions while they are swept and watched; then what sweep and watch take. Raises: NotMeasured."""
     options = stand.options
     rate = options.sessions / INTERVAL_SECONDS
-    seconds = max(5, options.seconds)
-    # Checks are due in the runs with beats and in as many without, and none are after that.
-    busy_seconds = SETTLE_SECONDS + 2 * options.runs * seconds + 5
+    # Every session beats once in all of the runs, so that the writer knows them all by then, as it does in service.
+    seconds = max(math.ceil(INTERVAL_SECONDS / options.runs), options.seconds)
     checks = options.sessions / CHECKED_AFTER_SECONDS
+    if SETTLE_SECONDS + options.runs * (seconds + 2) + SHARE_SECONDS > CHECKED_AFTER_SECONDS:
+        raise NotMeasured(f"the runs do not fit into the {CHECKED_AFTER_SECONDS:g} s in which sessions are looked at")
     database = stand.empty(store)
     seeded = seed(database, sessions=options.sessions, checks_a_second=checks)
-    if options.sessions / checks < busy_seconds:
-        raise NotMeasured(f"{options.sessions / checks:.0f} s of checks are fewer than the {busy_seconds} s of runs")
     with stand.serving(database) as target:
-        time.sleep(SETTLE_SECONDS)
-        swept = [_cpu_share(target, seconds) for _ in range(options.runs)]
         rules = [_add_rule(target, each) for each in WATCHED]
+        time.sleep(SETTLE_SECONDS)
         beaten = _beaten(target, database, seeded, rate=rate, seconds=seconds, runs=options.runs)
         for each in rules:
-            _remove_rule(target, each)
+            asked(target, "DELETE", f"/v1/alerts/{each}")
+        swept = _cpu_share(target)
         _wait_for_checks(database)
-        idle = [_cpu_share(target, seconds) for _ in range(options.runs)]
+        idle = _cpu_share(target)
         for each in WATCHED:
             _add_rule(target, each)
-        time.sleep(2)
-        watched = [_cpu_share(target, seconds) for _ in range(options.runs)]
+        watched = _cpu_share(target)
     name = database.store_name
     refused = sum(each.refused for each in beaten)
-    notes = (f"{refused:,} beats were refused",) if refused else ()
-    answered = [len(each.latencies_ms) / each.seconds for each in beaten]
+    notes = (f"{refused:,} requests were refused",) if refused else ()
+    answered = [each.beats / each.seconds for each in beaten]
     yield Row(f"beats/s, {options.sessions:,} live", name, spread(answered), notes=notes)
     for label, share in (("p50", 0.5), ("p99", 0.99)):
         late = [percentile(each.latencies_ms, share) for each in beaten]
         yield Row(f"  {label} in ms", name, spread(late), goals=(P99_GOAL,) if label == "p99" else ())
-    idle_share = spread(idle).median
-    yield Row("idle, % of a core", name, spread([100 * each for each in idle]))
-    for label, shares in ((f"sweep of {checks:,.0f}/s, % of a core", swept), ("alert watch, % of a core", watched)):
-        over = [100 * (each - idle_share) for each in shares]
-        yield Row(label, name, spread(over), goals=(CORE_GOAL,))
+    yield Row("idle, % of a core", name, spread([100 * idle]))
+    for label, share in ((f"sweep, {checks:,.0f} looks/s, %", swept), ("alert watch, %", watched)):
+        yield Row(f"{label} of a core", name, spread([100 * (share - idle)]), goals=(CORE_GOAL,))
 
 
 def _beaten(target: Target, database: Database, seeded: Seeded, *, rate: float, seconds: int, runs: int) -> list[Paced]:
     """Beats at this rate, each session in its turn. Raises: NotMeasured where fewer were written than answered."""
-    body = f'{{"fencing_token":{seeded.fencing_token},"progress":{{}}}}'
-    paced, begin = [], 0
-    count = int(rate * seconds)
+    paced: list[Paced] = []
+    sessions = cycle(seeded.session_ids)
+    rounds = int(rate * seconds / (SINGLES + BATCH_BEATS))
     for number in range(1, runs + 1):
-        ids = [seeded.session_ids[at % len(seeded.session_ids)] for at in range(begin, begin + count)]
-        begin += count
-        text = body.replace("{}", str(number))
-        requests = [Request("POST", f"/v1/sessions/{each}/heartbeat", text) for each in ids]
-        before = database.count(f"select count(*) from session where progress = {number}")
-        run = _paced(target, requests, rate=rate)
-        written = database.count(f"select count(*) from session where progress = {number}") - before
-        if written < len(set(ids)) - run.refused:
-            raise NotMeasured(f"only {written:,} of {len(set(ids)):,} beats were written")
-        paced.append(run)
+        told = f'"fencing_token":{seeded.fencing_token},"progress":{number}}}'
+        requests: list[Request] = []
+        for _ in range(rounds):
+            requests += [
+                Request("POST", f"/v1/sessions/{each}/heartbeat", f"{{{told}") for each in islice(sessions, SINGLES)
+            ]
+            beats = ",".join(f'{{"session_id":"{each}",{told}' for each in islice(sessions, BATCH_BEATS))
+            requests.append(Request("POST", "/v1/heartbeats", f'{{"heartbeats":[{beats}]}}'))
+        run = _paced(target, requests, rate=len(requests) / seconds)
+        beats_sent = rounds * (SINGLES + BATCH_BEATS)
+        written = database.count(f"select count(*) from session where progress = {number}")
+        if written < beats_sent and not run.refused:
+            raise NotMeasured(f"only {written:,} of {beats_sent:,} beats were written")
+        paced.append(run._replace(beats=beats_sent))
     return paced
 
 
@@ -108,16 +122,18 @@ def _paced(target: Target, requests: Sequence[Request], *, rate: float) -> Paced
     poll = select.epoll()
     for each in opened:
         poll.register(each.socket, select.EPOLLIN)
-    free, latencies, refused, sent = deque(opened), list[float](), 0, 0
+    free, latencies, answered, refused, sent = deque(opened), list[float](), 0, 0, 0
+    batches: set[int] = set()
     due = {each.socket.fileno(): 0.0 for each in opened}
     began_at = time.perf_counter()
     try:
-        while len(latencies) < len(raw):
+        while answered < len(raw):
             now = time.perf_counter()
             while sent < len(raw) and free and began_at + sent / rate <= now:
                 connection = free.popleft()
                 due[connection.socket.fileno()] = began_at + sent / rate
                 connection.send(raw[sent])
+                (batches.add if sent % (SINGLES + 1) == SINGLES else batches.discard)(connection.socket.fileno())
                 sent += 1
             wait = max(0.0, began_at + sent / rate - now) if sent < len(raw) and free else TIMEOUT_SECONDS
             ready = poll.poll(wait)
@@ -127,20 +143,22 @@ def _paced(target: Target, requests: Sequence[Request], *, rate: float) -> Paced
                 connection = by_descriptor[descriptor]
                 answer = connection.receive()
                 if answer is not None:
-                    latencies.append((time.perf_counter() - due[descriptor]) * 1e3)
+                    answered += 1
+                    if descriptor not in batches:
+                        latencies.append((time.perf_counter() - due[descriptor]) * 1e3)
                     refused += answer[9:10] != b"2"
                     free.append(connection)
     finally:
         poll.close()
         for each in opened:
             each.socket.close()
-    return Paced(latencies, refused, time.perf_counter() - began_at)
+    return Paced(0, latencies, refused, time.perf_counter() - began_at)
 
 
-def _cpu_share(target: Target, seconds: float) -> float:
-    """What the server and its writer use of a core, from 0, over so long."""
+def _cpu_share(target: Target) -> float:
+    """What the server and its writer use of a core, from 0 to 1 for each."""
     before, began_at = cpu_seconds(target.pid), time.perf_counter()
-    time.sleep(seconds)
+    time.sleep(SHARE_SECONDS)
     return (cpu_seconds(target.pid) - before) / (time.perf_counter() - began_at)
 
 
@@ -155,7 +173,3 @@ def _wait_for_checks(database: Database) -> None:
 
 def _add_rule(target: Target, kind: str) -> str:
     return str(asked(target, "POST", "/v1/alerts", {"type": kind})["id"])
-
-
-def _remove_rule(target: Target, rule_id: str) -> None:
-    asked(target, "DELETE", f"/v1/alerts/{rule_id}", None)
