@@ -6,15 +6,20 @@ besides the sweep.
 """
 
 import math
+import os
 import select
+import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.databases import Database, Seeded, seed
-from bench.figures import Goal, NotMeasured, Row, percentile, spread
+from bench.figures import Goal, NotMeasured, Row, compared, percentile, spread
 from bench.load import TIMEOUT_SECONDS, Connection, Request, Target, asked, cpu_seconds, raw_request
 from bench.stand import Stand
 from holdfast.domain.limits import DAY_MS
@@ -32,6 +37,7 @@ SINGLES, BATCH_BEATS = 11, 100
 
 CONNECTIONS = 64
 SETTLE_SECONDS = 8
+SYNC_EVERY_SECONDS = 0.02
 
 SHARE_SECONDS = 30
 """The alert watch rests fifty times as long as a pass takes: a shorter look would see one pass or none."""
@@ -47,12 +53,14 @@ class Paced(NamedTuple):
     """A run at an even pace.
 
     latencies_ms: of single beats, from the moment they were due, so that no stall hides those behind it.
+    synced_ms: of writes that were synced to the same disk meanwhile, since no beat is answered before one is.
     """
 
     beats: int
     latencies_ms: list[float]
     refused: int
     seconds: float
+    synced_ms: list[float]
 
 
 def live(stand: Stand, store: str) -> Iterator[Row]:
@@ -69,7 +77,7 @@ def live(stand: Stand, store: str) -> Iterator[Row]:
     with stand.serving(database) as target:
         rules = [_add_rule(target, each) for each in WATCHED]
         time.sleep(SETTLE_SECONDS)
-        beaten = _beaten(target, database, seeded, rate=rate, seconds=seconds, runs=options.runs)
+        beaten = _beaten(stand, target, database, seeded, rate=rate, seconds=seconds)
         for each in rules:
             asked(target, "DELETE", f"/v1/alerts/{each}")
         swept = _cpu_share(target)
@@ -85,18 +93,22 @@ def live(stand: Stand, store: str) -> Iterator[Row]:
     yield Row(f"beats/s, {options.sessions:,} live", name, spread(answered), notes=notes)
     for label, share in (("p50", 0.5), ("p99", 0.99)):
         late = [percentile(each.latencies_ms, share) for each in beaten]
-        yield Row(f"  {label} in ms", name, spread(late), goals=(P99_GOAL,) if label == "p99" else ())
+        synced = [percentile(each.synced_ms, share) for each in beaten]
+        goals = (P99_GOAL,) if label == "p99" else ()
+        yield compared(f"  {label} in ms", name, ours=late, beside=synced, goals=goals)
     yield Row("idle, % of a core", name, spread([100 * idle]))
     for label, share in ((f"sweep, {checks:,.0f} looks/s, %", swept), ("alert watch, %", watched)):
         yield Row(f"{label} of a core", name, spread([100 * (share - idle)]), goals=(CORE_GOAL,))
 
 
-def _beaten(target: Target, database: Database, seeded: Seeded, *, rate: float, seconds: int, runs: int) -> list[Paced]:
+def _beaten(
+    stand: Stand, target: Target, database: Database, seeded: Seeded, *, rate: float, seconds: int
+) -> list[Paced]:
     """Beats at this rate, each session in its turn. Raises: NotMeasured where fewer were written than answered."""
     paced: list[Paced] = []
     sessions = cycle(seeded.session_ids)
     rounds = int(rate * seconds / (SINGLES + BATCH_BEATS))
-    for number in range(1, runs + 1):
+    for number in range(1, stand.options.runs + 1):
         told = f'"fencing_token":{seeded.fencing_token},"progress":{number}}}'
         requests: list[Request] = []
         for _ in range(rounds):
@@ -105,12 +117,13 @@ def _beaten(target: Target, database: Database, seeded: Seeded, *, rate: float, 
             ]
             beats = ",".join(f'{{"session_id":"{each}",{told}' for each in islice(sessions, BATCH_BEATS))
             requests.append(Request("POST", "/v1/heartbeats", f'{{"heartbeats":[{beats}]}}'))
-        run = _paced(target, requests, rate=len(requests) / seconds)
+        with _syncing(stand.directory) as synced_ms:
+            run = _paced(target, requests, rate=len(requests) / seconds)
         beats_sent = rounds * (SINGLES + BATCH_BEATS)
         written = database.count(f"select count(*) from session where progress = {number}")
         if written < beats_sent and not run.refused:
             raise NotMeasured(f"only {written:,} of {beats_sent:,} beats were written")
-        paced.append(run._replace(beats=beats_sent))
+        paced.append(run._replace(beats=beats_sent, synced_ms=synced_ms))
     return paced
 
 
@@ -152,7 +165,30 @@ def _paced(target: Target, requests: Sequence[Request], *, rate: float) -> Paced
         poll.close()
         for each in opened:
             each.socket.close()
-    return Paced(0, latencies, refused, time.perf_counter() - began_at)
+    return Paced(0, latencies, refused, time.perf_counter() - began_at, [])
+
+
+@contextmanager
+def _syncing(directory: Path) -> Iterator[list[float]]:
+    """Write 4 KB and sync them every now and then, in a thread; how long each took, in milliseconds."""
+    taken_ms: list[float] = []
+    is_over = threading.Event()
+
+    def write() -> None:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            while not is_over.wait(SYNC_EVERY_SECONDS):
+                began_at = time.perf_counter()
+                file.write(bytes(4_096))
+                os.fdatasync(file.fileno())
+                taken_ms.append((time.perf_counter() - began_at) * 1e3)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield taken_ms
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _cpu_share(target: Target) -> float:
