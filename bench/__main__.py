@@ -12,8 +12,10 @@ from bench.figures import NotMeasured, Row
 from bench.machine import Machine, machine
 from bench.profiling import PROFILED, profile
 from bench.rows.beats import BATCH_BEATS, batches, heartbeats
+from bench.rows.claims import claims
 from bench.rows.engine import engine
 from bench.rows.handoffs import handoffs
+from bench.rows.live import live
 from bench.rows.processes import commands, servers
 from bench.rows.streams import streams
 from bench.rows.writes import checkpoint_rows, flat, starts
@@ -66,6 +68,15 @@ SECTIONS = {
         "Event streams, 5,000 of them open, 10,000 deliveries a second in all: from the moment an event is recorded, "
         "before its commit, until it arrives, each client's reading included.",
         streams,
+    ),
+    "live": Section(
+        "Beats over HTTP at the pace of all sessions, each every 30 s, while they are swept and alert rules are about "
+        "them; latencies from the moment a beat is due. What sweep and alert watch take of a core, above an idle "
+        "server.",
+        live,
+    ),
+    "claims": Section(
+        "Claims over HTTP by 64 sessions on the queue of one project: every task given once, and none lost.", claims
     ),
     "process": Section("Start and memory of a server.", servers),
 }

@@ -215,8 +215,11 @@ def holder_name(number: int) -> str:
     return f"holder-{number}"
 
 
-def seed(database: Database, *, sessions: int) -> Seeded:
-    """Fill a new database with live exclusive sessions, each on a scope of its own: copies of one that was started."""
+def seed(database: Database, *, sessions: int, checks_a_second: float | None = None) -> Seeded:
+    """Fill a new database with live exclusive sessions, each on a scope of its own: copies of one that was started.
+
+    checks_a_second: at which pace the sweeper is to look at them, from now on; None: not before their lease is over.
+    """
     randomness = random.Random(SEED)
     mint = Mint()
     store = database.open()
@@ -229,10 +232,12 @@ def seed(database: Database, *, sessions: int) -> Seeded:
                 at_ms, name = first.session.last_heartbeat_at_ms, scope_name(number)
                 session_id = SessionId(mint.next("sess", at_ms=at_ms, random=randomness.getrandbits(80)))
                 session_ids.append(session_id)
+                session = first.session
+                if checks_a_second is not None:
+                    after_ms = int(randomness.random() * sessions / checks_a_second * SECOND_MS)
+                    session = session._replace(check_due_ms=at_ms + after_ms)
                 rows.append(first.scope._replace(scope=name))
-                rows.append(
-                    first.session._replace(id=session_id, scope=name, held_scope=name, holder_id=holder_name(number))
-                )
+                rows.append(session._replace(id=session_id, scope=name, held_scope=name, holder_id=holder_name(number)))
                 rows.append(first.profile._replace(id=session_id))
             transaction = store.begin()
             transaction.save(Changes(rows, [], [], [], []), recorded_at_ms=first.session.last_heartbeat_at_ms)

@@ -31,6 +31,12 @@ def spread(samples: Sequence[float]) -> Spread:
     return Spread(statistics.median(samples), min(samples), max(samples), tuple(samples))
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of them, from 0 to 1, does not exceed; infinite where there is none."""
+    ordered = sorted(values) or [float("inf")]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
 class Goal(NamedTuple):
     """What a figure should be. of_ratio: the goal is for ours over the other's, else for ours alone.
 

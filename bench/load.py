@@ -13,9 +13,10 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -98,10 +99,10 @@ def generator_threads(connections: int) -> int:
 
 def load_for(target: Target, requests: Sequence[Request], *, connections: int, seconds: int) -> Load:
     """Send the requests in turn, over and over, for so long. Raises: NotMeasured."""
-    before = _cpu_seconds(target.pid)
+    before = cpu_seconds(target.pid)
     drive = _drive_by_wrk if has_wrk() else _drive_for
     result = drive(target, requests, connections=connections, seconds=seconds)
-    result = result._replace(server_seconds=_cpu_seconds(target.pid) - before)
+    result = result._replace(server_seconds=cpu_seconds(target.pid) - before)
     if not result.answered:
         raise NotMeasured(f"the server answered none of the requests ({result.refused:,} refusals)")
     return result
@@ -109,9 +110,9 @@ def load_for(target: Target, requests: Sequence[Request], *, connections: int, s
 
 def load_once(target: Target, requests: Sequence[Request], *, connections: int) -> Load:
     """Send each of the requests once. Raises: NotMeasured."""
-    before = _cpu_seconds(target.pid)
+    before = cpu_seconds(target.pid)
     result = _drive(target, requests, connections=connections, count=len(requests), seconds=TIMEOUT_SECONDS)
-    return result._replace(server_seconds=_cpu_seconds(target.pid) - before)
+    return result._replace(server_seconds=cpu_seconds(target.pid) - before)
 
 
 def require_margin(constant: Sequence[Load], *, connections: int) -> None:
@@ -133,13 +134,15 @@ def children_cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _cpu_seconds(pid: int) -> float:
-    """CPU time of a process: of its threads, which Linux tells to the nanosecond, else in hundredths of a second."""
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a server and the writer that it forked, which Linux tells to the nanosecond, else in hundredths."""
+    server = psutil.Process(pid)
+    processes = [server, *server.children()]
     try:
-        return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+        stats = [path for each in processes for path in Path(f"/proc/{each.pid}/task").glob("*/schedstat")]
+        return sum(int(path.read_text().split()[0]) for path in stats) / 1e9
     except (OSError, ValueError):
-        times = psutil.Process(pid).cpu_times()
-        return float(times.user + times.system)
+        return float(sum(sum(each.cpu_times()[:2]) for each in processes))
 
 
 def _drive_by_wrk(target: Target, requests: Sequence[Request], *, connections: int, seconds: int) -> Load:
@@ -173,7 +176,7 @@ def _drive_for(target: Target, requests: Sequence[Request], *, connections: int,
     return _drive(target, requests, connections=connections, count=None, seconds=seconds)
 
 
-class _Connection:
+class Connection:
     """One closed loop: a request is sent once the last one was answered."""
 
     def __init__(self, port: int) -> None:
@@ -183,6 +186,7 @@ class _Connection:
         self.sent_at = 0.0
 
     def send(self, request: bytes) -> None:
+        """Send a request, and leave its answer to `receive`."""
         self.received = b""
         self.sent_at = time.perf_counter()
         self.socket.sendall(request)
@@ -204,7 +208,7 @@ class _Connection:
 def _drive(target: Target, requests: Sequence[Request], *, connections: int, count: int | None, seconds: float) -> Load:
     """One process, one thread, as little as possible an answer. count: stop after so many; None: when time is up."""
     raw = [raw_request(each, target) for each in requests]
-    opened = [_Connection(target.port) for _ in range(min(connections, count or connections))]
+    opened = [Connection(target.port) for _ in range(min(connections, count or connections))]
     by_descriptor = {each.socket.fileno(): each for each in opened}
     poll = select.epoll()
     latencies: deque[float] = deque()
@@ -251,6 +255,20 @@ def _drive(target: Target, requests: Sequence[Request], *, connections: int, cou
         generator_seconds=cpu_after - cpu_before,
         server_seconds=0.0,
     )
+
+
+def asked(target: Target, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """What the server answers to one request. Raises: NotMeasured where it refuses."""
+    connection = HTTPConnection(HOST, target.port, timeout=TIMEOUT_SECONDS)
+    headers = {"Authorization": f"Bearer {target.key}", "Content-Type": "application/json"}
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    if response.status >= 300:
+        raise NotMeasured(f"{method} {path} was refused: {content[:200]!r}")
+    answered: dict[str, Any] = json.loads(content) if content else {}
+    return answered
 
 
 def raw_request(request: Request, target: Target) -> bytes:

@@ -1,18 +1,16 @@
 """Event streams: how soon an event reaches everybody who follows, and what that costs the server."""
 
-import json
 import select
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from http.client import HTTPConnection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
-from bench.figures import Goal, NotMeasured, Row, spread
-from bench.load import HOST, Request, Target, raw_request
+from bench.figures import Goal, NotMeasured, Row, percentile, spread
+from bench.load import HOST, Request, Target, asked, raw_request
 from bench.stand import Stand
 from holdfast.doors.http.server import permit_open_files
 
@@ -69,7 +67,7 @@ def _rows(runs: Sequence[Delivered], store: str, *, crowd: int, memory_mb: float
     detail = {"server_memory_mb": round(memory_mb), "own_seconds": [round(each.own_seconds, 2) for each in runs]}
     yield Row(name, store, spread(rates), goals=(RATE_GOAL,), notes=notes, detail=detail)
     for label, share in (("p50", 0.5), ("p99", 0.99)):
-        late = [_percentile(each.late_ms, share) for each in runs]
+        late = [percentile(each.late_ms, share) for each in runs]
         yield Row(f"  {label} in ms", store, spread(late), goals=(P99_GOAL,) if label == "p99" else ())
     cost = [each.server_seconds * 1e6 / max(1, len(each.late_ms)) for each in runs]
     yield Row("  server's CPU, µs a delivery", store, spread(cost))
@@ -164,13 +162,8 @@ class _Crowds:
 
 
 def _start(target: Target, project: str) -> str:
-    connection = HTTPConnection(HOST, target.port, timeout=PATIENCE_SECONDS)
     body = {"agent": "bench", "scope": {"project_id": project}, "policy": {"lease_seconds": 86_400}}
-    headers = {"Authorization": f"Bearer {target.key}", "Content-Type": "application/json"}
-    connection.request("POST", "/v1/sessions", json.dumps(body), headers)
-    answered: dict[str, Any] = json.loads(connection.getresponse().read())
-    connection.close()
-    return str(answered["id"])
+    return str(asked(target, "POST", "/v1/sessions", body)["id"])
 
 
 def _opened(target: Target, request: Request) -> socket.socket:
@@ -182,8 +175,3 @@ def _opened(target: Target, request: Request) -> socket.socket:
 def _cpu(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
-
-
-def _percentile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values) or [float("inf")]
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

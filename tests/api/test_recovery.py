@@ -1,13 +1,14 @@
 """Recovery over HTTP: what there is to recover, what is known of it, and one new session for each that broke off."""
 
+from itertools import count
 from typing import Any, Final
 
 import pytest
 
 from holdfast.domain.limits import DAY_MS
-from tests.api.driver import Account, Json
+from tests.api.driver import Account, Json, Response
 from tests.api.scenes import FAIL_AFTER_MS, FORCING, LEASE_MS, REVIVABLE, VERBS, reach
-from tests.api.test_ways_out import check_ways
+from tests.api.test_ways_out import check_ways, filled
 
 LAST: Final = 3
 """Recoveries of the same work, as many as there may be unless it is set."""
@@ -323,9 +324,10 @@ def task(account: Account, name: str, **fields: Any) -> Json:
     return made
 
 
-def tell_task(account: Account, verb: str, task_id: str, session: Json, **fields: Any) -> Json:
-    """What is answered to a session that says something of a task."""
-    body = {"session_id": session["id"], "fencing_token": session["fencing_token"]} | fields
+def tell_task(account: Account, verb: str, task_id: str, session: Json | None, **fields: Any) -> Json:
+    """What is answered to a session that says something of a task; or to nobody in particular."""
+    who = {} if session is None else {"session_id": session["id"], "fencing_token": session["fencing_token"]}
+    body = who | fields
     response = account.call("POST", f"/v1/tasks/{task_id}/{verb}", body)
     assert response.status == 200, response
     told: Json = response.json
@@ -401,6 +403,38 @@ def test_a_task_that_cannot_be_resumed_from_keeps_all_as_it_is(account: Account)
     refused = account.call("POST", path, {"resume_from_task_id": done["id"]})
     assert refused.told == (409, "task_transition_not_allowed")
     assert account.session(old["id"]) == before
+
+
+@pytest.mark.parametrize("state", ["held", "reserved", "begun by nobody", "failed", "blocked", "completed"])
+def test_every_way_out_of_a_task_that_cannot_be_resumed_from_works(state: str, account: Account) -> None:
+    numbers = count()
+
+    def refused() -> Response:
+        number = next(numbers)
+        old = account.start(scope=f"old-{number}", project_id="p", policy=REVIVABLE)
+        other = account.start(scope=f"other-{number}", project_id="p", policy="crane")
+        if state == "reserved":
+            body = {"name": "build", "session_id": other["id"]}
+            wanted = account.call("POST", "/v1/tasks", body).json
+        else:
+            wanted = task(account, "build")
+            tell_task(account, "start", wanted["id"], other if state in ("held", "completed", "failed") else None)
+        if state in ("failed", "completed"):
+            fields = {"error_message": "it broke"} if state == "failed" else {}
+            tell_task(account, {"failed": "fail", "completed": "complete"}[state], wanted["id"], other, **fields)
+        if state == "blocked":
+            tell_task(account, "block", wanted["id"], None)
+        account.server.serve(LEASE_MS)
+        body = {"resume_from_task_id": wanted["id"]}
+        return account.call("POST", f"/v1/sessions/{old['id']}/recover", body)
+
+    response = refused()
+    assert response.status == 409
+    assert response.json["ways_out"]
+    for number in range(len(response.json["ways_out"])):
+        way = refused().json["ways_out"][number]
+        followed = account.call(way["method"], way["path"], filled(way["body"], token=1) if "body" in way else None)
+        assert followed.status < 300, (way, followed)
 
 
 def machine(account: Account, machine_id: str, slots: int) -> None:

@@ -274,6 +274,43 @@ def test_a_start_is_told_what_was_left_on_its_scope(account: Account) -> None:
     ]
 
 
+def test_a_start_is_told_of_all_that_broke_off_on_its_scope_and_was_not_followed(account: Account) -> None:
+    failed, abandoned, archived, taken = (
+        account.start(scope=SCOPE, holder_id=f"holder-{number}", policy={"lease_seconds": 10}) for number in range(4)
+    )
+    for _ in range(2):
+        account.server.serve(DAY_MS)
+        account.server.sweep()
+    assert {account.session(each["id"])["status"] for each in (failed, abandoned, archived, taken)} == {"abandoned"}
+    reported = account.start(scope=SCOPE, holder_id="holder-9")
+    account.say("fail", reported, reason="it crashed")
+    account.say("archive", archived)
+    account.say("takeover", taken, fencing_token=..., reason="mine now", holder_id="holder-8")
+    started = account.start(scope=SCOPE, holder_id="holder-10")
+    told = [(each["id"], each["status"], each["can_resume"], each["can_recover"]) for each in started["recoverable"]]
+    assert told == [
+        (reported["id"], "failed", False, True),
+        (abandoned["id"], "abandoned", False, True),
+        (failed["id"], "abandoned", False, True),
+    ]
+    account.say("recover", reported, fencing_token=..., holder_id="holder-11")
+    again = account.start(scope=SCOPE, holder_id="holder-10")
+    assert [each["id"] for each in again["recoverable"]] == [abandoned["id"], failed["id"]]
+    assert account.start(scope="another", holder_id="holder-10")["recoverable"] == []
+
+
+def test_parts_beside_a_scope_in_parts_belong_to_it(account: Account) -> None:
+    started = account.start(scope={"repo": "a"}, project_id="p", holder_id="holder-1")
+    assert (started["scope"], started["repo"], started["project_id"]) == ("project_id=p;repo=a", "a", "p")
+    same = account.start(scope={"repo": "a", "project_id": "p"}, repo="a", holder_id="holder-1")
+    assert same["id"] == started["id"]
+    beside_text = account.start(scope="repo=a", repo="a", project_id="p", holder_id="holder-1")
+    assert (beside_text["scope"], beside_text["project_id"]) == ("repo=a", "p")
+    body = {"scope": {"repo": "a"}, "repo": "b", "agent": "claude"}
+    refused = account.call("POST", "/v1/sessions", body)
+    assert (refused.told, [each["field"] for each in refused.json["errors"]]) == ((422, "validation_failed"), ["repo"])
+
+
 MONITOR: Final = {
     "preset": "monitor",
     "lease_seconds": 180,

@@ -196,7 +196,7 @@ def test_jobs_tell_how_they_went(database_url: str) -> None:
     with serving(database_url, FakeClock()) as server, kept(server) as runner:
         account = server.new_account()
         fresh = account.get("/v1/jobs", by="operator")["items"]
-        assert [each["name"] for each in fresh] == list(KINDS)
+        assert [each["name"] for each in fresh] == [*KINDS, "alerts"]
         assert {each["last_run_at"] for each in fresh} == {None}
         account.call("POST", "/v1/sessions", {"agent": "claude"}, Idempotency_Key="key-0001")
         run_all(server, runner)
@@ -206,6 +206,11 @@ def test_jobs_tell_how_they_went(database_url: str) -> None:
         assert (idempotency["last_error"], idempotency["claimed_by"], idempotency["is_on"]) == (None, None, True)
         assert (idempotency["every_seconds"], jobs["event"]["keep_seconds"]) == (3_600, 90 * 86_400)
         assert idempotency["last_run_at"] == server.now() < idempotency["next_run_at"]
+        assert (jobs["alerts"]["is_on"], jobs["alerts"]["every_seconds"], jobs["alerts"]["keep_seconds"]) == (
+            True,
+            1,
+            None,
+        )
         assert (jobs["audit"]["is_on"], jobs["audit"]["run_count"]) == (False, None)
 
 

@@ -110,6 +110,7 @@ def test_a_real_server_has_jobs_and_cleans_up(cli: Cli, server: Server) -> None:
         "request_log": 7 * day,
         "request_count": 7 * day,
         "webhook_delivery": 7 * day,
+        "alerts": None,
     }
     assert cli("jobs", **environ).stdout.startswith("JOB")
     assert cli("cleanup", "--dry-run", **environ).stdout == "0 sessions and 0 checkpoints would be deleted.\n"

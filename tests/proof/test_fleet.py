@@ -1,23 +1,29 @@
-"""A machine full of real processes: every dead one is found in time, no living one is, and every slot is free once.
+"""A machine full of real processes, each with tasks of one queue: the dead are found in time and the living left alone.
 
+Slots and tasks of the dead are free once, and each of them is recovered once, whoever asks and however often.
 HOLDFAST_PROOF_FLEET says how many processes there are in the long test.
 """
 
 import math
 import os
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
 from holdfast.domain.times import epoch_ms
-from tests.proof.client import Client
+from holdfast.runner.exits import ExitCode
+from tests.proof.client import Answer, Client
+from tests.proof.racing import in_flight_together, race
 from tests.proof.report import percentiles
 from tests.runner.processes import arguments, environ
 from tests.support.server import KEY, Server, eventually
@@ -29,12 +35,20 @@ KILLED_SHARE: Final = 0.3
 STOPPED_SHARE: Final = 0.1
 
 MACHINE: Final = "mach_test"
+PROJECT: Final = "fleet"
+
+WORK: Final = f"{shlex.quote(sys.executable)} -m holdfast task claim --json >/dev/null && exec sleep 3600"
+"""What each run does, as any agent would: it takes a task of the run's project, and works on it."""
 
 STARTED_AT_ONCE: Final = 8
 """More Pythons that start at once keep each other, and those that beat, from the processors."""
 
+RECOVERERS: Final = 8
+
 DETECTION_MS_MAX: Final = 1_000
 """From the end of a lease to the record that it lapsed. Source: native-v1, "Statuses"."""
+
+Told = Sequence[dict[str, Any]]
 
 
 class Pace(NamedTuple):
@@ -52,20 +66,40 @@ class Run(NamedTuple):
     slot: int
 
 
+class Fleet(NamedTuple):
+    """The runs by what becomes of them. sleepers: stopped, and woken before anybody went on with their work."""
+
+    killed: list[Run]
+    stopped: list[Run]
+    sleepers: list[Run]
+    living: list[Run]
+
+    @property
+    def lost(self) -> list[Run]:
+        """Those whose work somebody goes on with."""
+        return [*self.killed, *self.stopped]
+
+    @property
+    def dead(self) -> list[Run]:
+        """Those that fall silent."""
+        return [*self.lost, *self.sleepers]
+
+
 @contextmanager
 def running(server: Server, directory: Path, *, size: int, pace: Pace) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """So many runs of `sleep`; in the end every one of them is gone, and no other process is touched."""
+    """So many runs, each with a task; in the end every one of them is gone, and no other process is touched."""
     variables = environ(directory, f"http://127.0.0.1:{server.port}", HOLDFAST_KEY=KEY)
     processes: list[subprocess.Popen[bytes]] = []
-    options = ("--heartbeat-interval", str(pace.interval_seconds), "--lease", str(pace.lease_seconds))
+    interval, lease = str(pace.interval_seconds), str(pace.lease_seconds)
+    options = ("--project", PROJECT, "--heartbeat-interval", interval, "--lease", lease)
     try:
         with Client(server) as client:
             for number in range(size):
-                words = arguments(*options, "--scope", f"work {number}", "--", "sleep", "3600")
+                words = arguments(*options, "--scope", f"work {number}", "--", "sh", "-c", WORK)
                 quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
                 processes.append(subprocess.Popen(words, env=variables, cwd=directory, **quiet))  # type: ignore[call-overload]
-                if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1:
-                    eventually(lambda number=number: taken(client) > number, seconds_max=60)  # type: ignore[misc]
+                if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1 or number == size - 1:
+                    eventually(lambda number=number: claimed(client) > number, seconds_max=60)  # type: ignore[misc]
         yield processes
     finally:
         for process in processes:
@@ -75,23 +109,39 @@ def running(server: Server, directory: Path, *, size: int, pace: Pace) -> Iterat
             process.wait(30)
 
 
+def claimed(client: Client) -> int:
+    """How many tasks are in progress."""
+    found = client.get(f"/v1/tasks?project_id={PROJECT}&status=in_progress&include_total=true&limit=1")
+    return int(found.body["total"])
+
+
 def taken(client: Client) -> int:
     """How many slots of the machine are taken."""
     found = client.get(f"/v1/machines/{MACHINE}").body
     return int(found["slot_count"] - found["slots_free"])
 
 
-def sessions(client: Client, **filters: str) -> list[dict[str, Any]]:
-    """All sessions, page after page."""
+def listed(client: Client, path: str, **filters: str) -> list[dict[str, Any]]:
+    """All of a list, page after page."""
     found: list[dict[str, Any]] = []
     query = "".join(f"&{name}={value}" for name, value in filters.items())
     cursor = ""
     while True:
-        body = client.get(f"/v1/sessions?limit=200{query}{cursor}").body
+        body = client.get(f"{path}?limit=200{query}{cursor}").body
         found += body["items"]
         if body["next_cursor"] is None:
             return found
         cursor = f"&cursor={body['next_cursor']}"
+
+
+def sessions(client: Client, **filters: str) -> dict[str, dict[str, Any]]:
+    """All sessions, by id."""
+    return {each["id"]: each for each in listed(client, "/v1/sessions", **filters)}
+
+
+def tasks(client: Client) -> dict[str, dict[str, Any]]:
+    """All tasks, by id."""
+    return {each["id"]: each for each in listed(client, "/v1/tasks", project_id=PROJECT)}
 
 
 def holders(client: Client) -> dict[int, str]:
@@ -100,88 +150,206 @@ def holders(client: Client) -> dict[int, str]:
     return {slot["number"]: slot["session_id"] for slot in found if slot["session_id"] is not None}
 
 
+def lapsed(client: Client) -> set[str]:
+    """Sessions that the server holds for dead, and has recorded as such."""
+    return {each for status in ("stalled", "failed") for each in sessions(client, status=status)}
+
+
 def prove(server: Server, directory: Path, *, size: int, pace: Pace) -> None:
-    killed_count, stopped_count = math.ceil(size * KILLED_SHARE), math.ceil(size * STOPPED_SHARE)
     with Client(server) as client:
-        registered = client.send("POST", "/v1/machines", {"machine_id": MACHINE, "slot_count": size})
-        assert registered.status == 201
+        presence = {"heartbeat_interval_seconds": 600, "lease_seconds": 3600}
+        registered = client.post("/v1/machines", {"machine_id": MACHINE, "slot_count": size, **presence})
+        assert registered.status == 201, registered
+        assert client.post("/v1/projects", {"id": PROJECT}).status == 201
+        for number in range(size + size // 2):
+            assert client.post("/v1/tasks", {"project_id": PROJECT, "name": f"task {number}"}).status == 201
     with running(server, directory, size=size, pace=pace) as processes, Client(server) as client:
-        eventually(lambda: taken(client) == size, seconds_max=120)
-        of_pid = {each["meta"]["pid"]: each for each in sessions(client)}
+        of_pid = {each["meta"]["pid"]: each for each in sessions(client).values()}
         runs = [Run(each, of_pid[each.pid]["id"], of_pid[each.pid]["slot"]) for each in processes]
         assert sorted(run.slot for run in runs) == list(range(1, size + 1))
-        killed, stopped, living = split(runs, killed_count, stopped_count)
+        # Every other one has a second task.
+        for run in runs[: size - size % 2 : 2]:
+            assert claim(client, run.session_id).status == 200
+        fleet = split(runs)
+        before = tasks(client)
+        assert Counter(Counter(each["session_id"] for each in before.values()).values()) == {
+            1: size - size // 2,
+            2: size // 2,
+        }
 
-        for run in killed[::2]:
-            run.process.kill()
-        server.kill()
-        for run in killed[1::2]:
-            run.process.kill()
-        client.close()
-        server.start()
-        for run in stopped:
-            run.process.send_signal(signal.SIGSTOP)
-        dead = {run.session_id for run in (*killed, *stopped)}
+        disaster(server, client, fleet)
+        dead = {run.session_id for run in fleet.dead}
         eventually(lambda: dead <= lapsed(client), seconds_max=3 * pace.lease_seconds + 60)
 
         told = client.events()
-        check_detection(told, dead=dead, living={run.session_id for run in living})
-        assert holders(client) == {run.slot: run.session_id for run in living}
+        check_detection(told, dead=dead, living={run.session_id for run in fleet.living})
+        assert holders(client) == {run.slot: run.session_id for run in fleet.living}
+        freed = {task_id for task_id, each in before.items() if each["session_id"] in dead}
+        check_tasks(tasks(client), before, freed)
 
-        # Each of the freed slots is there for one session, and for no second one.
-        fresh = [start(client, number) for number in range(len(dead))]
-        assert {each["slot"] for each in fresh} == {run.slot for run in (*killed, *stopped)}
-        refused = client.send("POST", "/v1/sessions", {"agent": "claude", "machine_id": MACHINE})
+        recovered = recover_all(server, client, fleet)
+        assert {each["slot"] for each in recovered} == {run.slot for run in fleet.lost}
+
+        # Each of the slots that are free still is there for one session, and for no second one.
+        fresh = [start(client, number) for number in range(len(fleet.sleepers))]
+        assert {each["slot"] for each in fresh} == {run.slot for run in fleet.sleepers}
+        refused = client.post("/v1/sessions", {"agent": "claude", "machine_id": MACHINE})
         assert (refused.status, refused.code) == (409, "no_free_slot")
 
-        # Who wakes up finds the slot taken, and goes on without one.
-        for run in stopped:
-            run.process.send_signal(signal.SIGCONT)
-        woken = {run.session_id for run in stopped}
-        eventually(lambda: woken.isdisjoint(lapsed(client)), seconds_max=60)
-        slots = {each["id"]: each["slot"] for each in sessions(client) if each["id"] in woken}
-        assert set(slots.values()) == {None}
-        assert Counter(holders(client).values()).most_common(1)[0][1] == 1
+        given = claim_all(server, [each["id"] for each in (*recovered, *fresh)])
+        assert Counter(given) == dict.fromkeys(freed, 1)
+
+        check_waking(client, fleet, before)
         assert taken(client) == size
-
-
-def split(runs: Sequence[Run], killed_count: int, stopped_count: int) -> tuple[list[Run], list[Run], list[Run]]:
-    """Those that are to be killed, those that are to be stopped, and the others; spread over the slots."""
-    spread = sorted(runs, key=lambda run: run.slot * 7 % (len(runs) + 1))
-    return (
-        spread[:killed_count],
-        spread[killed_count : killed_count + stopped_count],
-        spread[killed_count + stopped_count :],
+        assert Counter(holders(client).values()).most_common(1)[0][1] == 1
+        now = tasks(client)
+        assert {each: now[each] for each in before.keys() - freed} == {
+            each: before[each] for each in before.keys() - freed
+        }
+        requeued = [each["data"]["task_id"] for each in client.events() if each["type"] == "task.requeued"]
+        assert Counter(requeued) == dict.fromkeys(freed, 1)
+    print(
+        f"fleet: {len(freed)} tasks queued again and claimed once each, {len(recovered)} sessions recovered once each"
     )
 
 
-def lapsed(client: Client) -> set[str]:
-    """Sessions that the server holds for dead, and has recorded as such."""
-    return {each["id"] for status in ("stalled", "failed") for each in sessions(client, status=status)}
+def split(runs: Sequence[Run]) -> Fleet:
+    """The runs, spread over the slots."""
+    killed, stopped = math.ceil(len(runs) * KILLED_SHARE), math.ceil(len(runs) * STOPPED_SHARE)
+    spread = sorted(runs, key=lambda run: run.slot * 7 % (len(runs) + 1))
+    dying = spread[killed : killed + stopped]
+    return Fleet(spread[:killed], dying[::2], dying[1::2], spread[killed + stopped :])
 
 
-def check_detection(told: Sequence[dict[str, Any]], *, dead: set[str], living: set[str]) -> None:
+def disaster(server: Server, client: Client, fleet: Fleet) -> None:
+    """Some runs die, the server does, others die while it is away, and others stand still."""
+    for run in fleet.killed[::2]:
+        run.process.kill()
+    server.kill()
+    for run in fleet.killed[1::2]:
+        run.process.kill()
+    client.close()
+    server.start()
+    for run in (*fleet.stopped, *fleet.sleepers):
+        run.process.send_signal(signal.SIGSTOP)
+
+
+def check_detection(told: Told, *, dead: set[str], living: set[str]) -> None:
     """Every dead one was found once, in time; nobody else was."""
     stalls = [each for each in told if each["type"] == "session.stalled"]
     times = Counter(each["session_id"] for each in stalls)
     assert times == dict.fromkeys(dead, 1)
-    assert not [each for each in told if each["session_id"] in living and each["type"] != "session.started"]
+    of_living = {each["type"] for each in told if each["session_id"] in living}
+    assert of_living == {"session.started", "task.started"}
     delays_ms = [epoch_ms(each["recorded_at"]) - epoch_ms(each["at"]) for each in stalls]
     print(f"fleet: {len(dead)} of {len(dead) + len(living)} found dead, after their lease: {percentiles(delays_ms)}")
     assert max(delays_ms) <= DETECTION_MS_MAX
 
 
+def check_tasks(now: dict[str, dict[str, Any]], before: dict[str, dict[str, Any]], freed: set[str]) -> None:
+    """Every task of the dead is pending again; the others are as they were."""
+    for task_id, each in now.items():
+        if task_id in freed:
+            assert (each["status"], each["ready"], each["session_id"], each["attempts"]) == ("pending", True, None, 1)
+        else:
+            assert each == before[task_id]
+
+
+def recover_all(server: Server, client: Client, fleet: Fleet) -> list[dict[str, Any]]:
+    """Recover each of the lost; the new sessions, one each, linked both ways."""
+    found: list[dict[str, Any]] = []
+    overlaps: list[int] = []
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(RECOVERERS)]
+        for number, run in enumerate(fleet.lost):
+            if number % 4 == 0:
+                # The first one never hears the answer, and asks again.
+                recovery(client, run, "holder-0", ask_only=True)
+            raced = race([partial(recovery, each, run, f"holder-{of}") for of, each in enumerate(clients)])
+            overlaps.append(in_flight_together(raced))
+            answers = [each.answer for each in raced]
+            won = [of for of, each in enumerate(answers) if each.status == 201]
+            assert len(won) == 1, answers
+            assert {each.code for each in answers if each.status != 201} == {"session_recovered"}
+            new = answers[won[0]].body
+            again = recovery(client, run, f"holder-{won[0]}")
+            assert (again.status, again.content, again.is_replay) == (201, answers[won[0]].content, True)
+            without_key = client.post(path_of(run), {"holder_id": f"holder-{won[0]}"})
+            assert (without_key.status, without_key.body["id"]) == (200, new["id"])
+            found.append(new)
+    assert max(overlaps) > 1, "no two recoverers ever asked at the same time"
+    known = sessions(client)
+    for run, new in zip(fleet.lost, found, strict=True):
+        old = known[run.session_id]
+        assert (old["status"], old["end_reason"], old["recovered_by"]) == ("ended", "recovered", new["id"])
+        assert known[new["id"]]["recovered_from"] == old["id"]
+        assert new["fencing_token"] > 1
+    from_whom = Counter(each["recovered_from"] for each in known.values() if each["recovered_from"] is not None)
+    assert from_whom == dict.fromkeys((run.session_id for run in fleet.lost), 1)
+    return found
+
+
+def path_of(run: Run) -> str:
+    return f"/v1/sessions/{run.session_id}/recover"
+
+
+def recovery(client: Client, run: Run, holder_id: str, *, ask_only: bool = False) -> Answer:
+    """What a recoverer is told. ask_only: it goes away before it is told anything."""
+    body = {"holder_id": holder_id, "policy": {"lease_seconds": 3600}}
+    key = f"recover-{run.session_id}-{holder_id}"
+    client.ask("POST", path_of(run), body, key=key)
+    if not ask_only:
+        return client.hear()
+    client.close()
+    return Answer(0, b"", is_replay=False)
+
+
+def claim(client: Client, session_id: str) -> Answer:
+    return client.post("/v1/tasks/claim", {"session_id": session_id})
+
+
+def claim_all(server: Server, session_ids: Sequence[str]) -> list[str]:
+    """Have all of these sessions claim tasks, some at a time, until there is none left; the tasks they were given."""
+    given: list[str] = []
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(RECOVERERS)]
+        waiting = list(session_ids)
+        while waiting:
+            some, waiting = waiting[:RECOVERERS], waiting[RECOVERERS:]
+            raced = race([partial(claim, each, session_id) for each, session_id in zip(clients, some, strict=False)])
+            for session_id, each in zip(some, raced, strict=True):
+                assert each.answer.status in (200, 204), each.answer
+                if each.answer.status == 200:
+                    given.append(each.answer.body["id"])
+                    waiting.append(session_id)
+    return given
+
+
+def check_waking(client: Client, fleet: Fleet, before: dict[str, dict[str, Any]]) -> None:
+    """Whoever wakes finds that others went on with its work, and stops; or goes on, without its slot and its tasks."""
+    for run in (*fleet.stopped, *fleet.sleepers):
+        run.process.send_signal(signal.SIGCONT)
+    for run in fleet.stopped:
+        assert run.process.wait(60) == ExitCode.SESSION_LOST
+    woken = {run.session_id for run in fleet.sleepers}
+    eventually(lambda: woken.isdisjoint(lapsed(client)), seconds_max=60)
+    now = sessions(client)
+    assert {(now[each]["status"], now[each]["slot"]) for each in woken} <= {("active", None)}
+    assert {now[run.session_id]["end_reason"] for run in fleet.stopped} == {"recovered"}
+    for task_id, each in before.items():
+        if each["session_id"] in woken:
+            refused = client.post(f"/v1/tasks/{task_id}/complete", {"session_id": each["session_id"]})
+            assert (refused.status, refused.code) == (409, "task_held")
+
+
 def start(client: Client, number: int) -> dict[str, Any]:
-    answer = client.send(
-        "POST",
-        "/v1/sessions",
-        {"agent": "claude", "holder_id": f"fresh-{number}", "scope": f"fresh {number}", "machine_id": MACHINE},
-    )
+    body = {"agent": "claude", "holder_id": f"fresh-{number}", "scope": f"fresh {number}", "machine_id": MACHINE}
+    answer = client.post("/v1/sessions", {**body, "project_id": PROJECT})
     assert answer.status == 201, answer
     return answer.body
 
 
-def test_every_dead_run_is_found_in_time_and_every_slot_is_free_once(sqlite_url: str, tmp_path: Path) -> None:
+def test_the_dead_are_found_in_time_and_what_was_theirs_is_there_once(sqlite_url: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with Server(sqlite_url, directory=tmp_path / "node", keeps_port=True) as server:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -94,6 +95,20 @@ def test_a_long_name_of_a_command_is_shortened_to_what_the_server_takes(world: W
     run("--", str(script), environ=world.environ, cwd=world.directory)
 
     assert len(world.server.asked[0].body["agent"]) == NAME_CHARS_MAX
+
+
+def test_a_project_is_named_and_leaves_the_scope_as_it_is(world: World) -> None:
+    run("--project", "web", "--", "true", environ=world.environ, cwd=world.directory)
+    run("--project", "web", "--scope", "demo", "--", "true", environ=world.environ, cwd=world.directory)
+
+    here, given = world.server.asked_for("/v1/sessions")
+    workspace = f"mach_test:{world.directory}"
+    assert {name: here.body[name] for name in ("scope", "workspace", "project_id")} == {
+        "scope": f"workspace={quote(workspace, safe='')}",
+        "workspace": workspace,
+        "project_id": "web",
+    }
+    assert (given.body["scope"], given.body["project_id"]) == ("demo", "web")
 
 
 def test_it_beats_while_the_command_runs_and_its_progress_never_goes_down(world: World) -> None:

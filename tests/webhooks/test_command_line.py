@@ -50,7 +50,7 @@ def test_the_command_line_makes_tries_lists_and_removes(
         assert rotated != secret
         assert "disabled: it was disabled" in cli("webhook", "disable", webhook["id"]).stdout
         conflict = cli("webhook", "test", webhook["id"])
-        assert (conflict.exit_code, "holdfast webhook enable ID" in conflict.stderr) == (4, True)
+        assert (conflict.exit_code, f"holdfast webhook enable {webhook['id']}" in conflict.stderr) == (4, True)
         assert ": enabled" in cli("webhook", "enable", webhook["id"]).stdout
         changed = cli("webhook", "change", webhook["id"], "--type", "session.failed", "--project", "web").stdout
         assert ("session.failed" in changed, "web" in changed) == (True, True)

@@ -130,7 +130,8 @@ def test_a_receiver_that_is_gone_is_not_asked_again_until_it_is_enabled(scene: S
     assert len(receiver.received) == 1
 
     receiver.answer = lambda _: Reply(200)
-    enabled = scene.account.call("PATCH", f"/v1/webhooks/{webhook['id']}", {"enabled": True}, by="operator")
+    (way,) = tried.json["ways_out"]
+    enabled = scene.account.call(way["method"], way["path"], way["body"], by="operator")
     assert (enabled.json["enabled"], enabled.json["disabled_reason"]) == (True, None)
     after = scene.account.start()
     scene.node.dispatch()

@@ -8,6 +8,7 @@ from holdfast.commands.holding import (
     ALL_HOLDERS,
     LAST_CHECKPOINTS,
     NEWEST_HOLDERS,
+    NEWEST_OF_SCOPE,
     audit,
     find_holders,
     find_profile,
@@ -120,7 +121,8 @@ def look_around(view: View, scope: str) -> None:
     if view.actor.project_id is not None:
         holders = find_holders(view, NEWEST_HOLDERS, account_id, scope)
         writers = [each.session_id for each in view.members(Members(LAST_CHECKPOINTS, (account_id, scope)))]
-        needs += [key for each in (*[holder.id for holder in holders], *writers) for key in both_keys(each)]
+        newest = [session.id for session in view.members(Members(NEWEST_OF_SCOPE, (account_id, scope)))]
+        needs += [key for each in (*[holder.id for holder in holders], *writers, *newest) for key in both_keys(each)]
     account = view.get(Account, account_id)
     if account is not None and account.live_sessions_max is not None:
         needs.append(Count(LIVE_SESSIONS, (account_id,)))
@@ -254,7 +256,7 @@ def new_profile(view: View, session_id: SessionId, *, preset: str, about: About)
 def left_behind(
     view: View, session: Session, *, has_scope: bool, repo: tuple[str, str] | None = None
 ) -> dict[str, object]:
-    """What earlier sessions on the scope left: handoff, checkpoint, and whoever fell silent and was not taken over.
+    """What earlier sessions on the scope left: handoff, checkpoint, and whoever broke off and was not followed.
 
     repo: the venture and the repository whose last handoff is shown where the scope has none.
     """
@@ -262,20 +264,19 @@ def left_behind(
         return {"last_handoff": None, "last_checkpoint": None, "recoverable": []}
     held = (session.account_id, session.scope)
     checkpoints = view.members(Members(LAST_CHECKPOINTS, held))
-    holders = [
-        settle(each, now=view.now).session
-        for each in find_holders(view, NEWEST_HOLDERS, *held)
-        if each.id != session.id
-    ]
+    found = [*find_holders(view, NEWEST_HOLDERS, *held), *view.members(Members(NEWEST_OF_SCOPE, held))]
+    newest = sorted({each.id: each for each in found}.values(), key=lambda each: each.id, reverse=True)
+    others = [settle(each, now=view.now).session for each in newest if each.id != session.id]
+    broken_off = [each for each in others if lifecycle.is_to_be_followed(each)]
     if view.actor.project_id is not None:
         writers = [view.get(Session, each.session_id) for each in checkpoints]
         is_theirs = any(each is not None and not is_seen(view, each) for each in writers)
         checkpoints = [] if is_theirs else checkpoints
-        holders = seen(view, holders)
+        broken_off = seen(view, broken_off)
     return {
         "last_handoff": last_handoff(view, scope=session.scope, repo=repo),
         "last_checkpoint": checkpoint_body(checkpoints[0]) if checkpoints else None,
-        "recoverable": [recoverable_body(each) for each in holders if phase(each) in HOLDING - LIVE],
+        "recoverable": [recoverable_body(each) for each in broken_off],
     }
 
 

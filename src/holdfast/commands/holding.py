@@ -43,6 +43,10 @@ ALL_HOLDERS = SetSpec(
 )
 """All holders of a scope, as far as an exclusive start is willing to look."""
 
+NEWEST_OF_SCOPE = SetSpec("newest_of_scope", Session, ("account_id", "scope"), order="id", limit=8)
+"""The newest sessions of a scope, those too that hold it no longer: enough to offer what broke off. Time ends sessions
+without the scope's row, so nothing is decided by it."""
+
 LAST_CHECKPOINTS = SetSpec("last_checkpoints", Checkpoint, ("account_id", "scope"), order="id", limit=1)
 """The newest checkpoint of a scope. Its writers lock their session rather than the scope: a start may miss one that a
 session which goes on is writing this instant, but none of a session that it takes over, whose row it locks."""
@@ -177,5 +181,5 @@ def audit(view: View, action: AuditAction, *, target: str, reason: str | None = 
     )
 
 
-SETS = (HOLDERS_BY_IDENTITY, NEWEST_HOLDERS, ALL_HOLDERS, LAST_CHECKPOINTS)
+SETS = (HOLDERS_BY_IDENTITY, NEWEST_HOLDERS, ALL_HOLDERS, NEWEST_OF_SCOPE, LAST_CHECKPOINTS)
 assert all(spec.row_type in TABLES for spec in SETS)

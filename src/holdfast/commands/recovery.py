@@ -156,7 +156,7 @@ class RecoverSession(NamedTuple):
             recoveries_left=lifecycle.recoveries_left_after(old, attempts_max=self.attempts_max),
         )
         if self.resume_from_task_id is not None and self.resume_from_task_id.startswith(TASK_PREFIX):
-            reserve(view, TaskId(self.resume_from_task_id), session)
+            reserve(view, TaskId(self.resume_from_task_id), session, recovered_id=old.id)
         return find_session(view, session.id), successor
 
     def _place(self, view: View, old: SessionProfile, successor_id: SessionId) -> tuple[str | None, int | None]:

@@ -30,6 +30,7 @@ from holdfast.commands.holding import (
     HOLDERS_BY_IDENTITY,
     LAST_CHECKPOINTS,
     NEWEST_HOLDERS,
+    NEWEST_OF_SCOPE,
     audit,
     find_holders,
     find_profile,
@@ -118,6 +119,7 @@ class StartSession(NamedTuple):
             *wider,
             Members(LAST_CHECKPOINTS, held),
             Members(LAST_HANDOFFS, held),
+            Members(NEWEST_OF_SCOPE, held),
             Members(HOLDERS_BY_IDENTITY, (*held, self.agent, self.holder_id)),
             *[Members(spec, (*held, is_exclusive)) for spec in specs for is_exclusive in (True, False)],
         ]

@@ -410,15 +410,16 @@ def given_tasks(view: View, session_id: SessionId) -> list[Task]:
     return view.members(Members(TASKS_GIVEN, (session_id,)))
 
 
-def reserve(view: View, task_id: TaskId, session: Session) -> None:
+def reserve(view: View, task_id: TaskId, session: Session, *, recovered_id: SessionId) -> None:
     """Keep a task that waits for a session that is to begin with it.
 
+    recovered_id: the session whose work it goes on with, which can be recovered without the task as well.
     Raises: not_found, task_held, task_transition_not_allowed.
     """
     row = find_task(view, task_id)
     view.require(project_key(row.account_id, row.project_id))
     if row.held_by is not None:
-        task.require_holder(row, session_id=session.id)
+        raise task.held(row, WayOut(Action.RECOVER, recovered_id))
     if row.status != TaskStatus.PENDING:
         raise task.not_allowed(row, TaskVerb.START)
     _take(view, session)

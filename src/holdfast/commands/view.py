@@ -201,10 +201,20 @@ class View:
 
         It is not where the store may have more members than were loaded, and none of those that were is left.
         """
-        found = self.members(members)
-        loaded = self._members[members][: members.spec.limit]
-        is_certain = len(loaded) < members.spec.limit or any(key_of(row) in loaded for row in found)
-        return found[0] if found else None, is_certain
+        self.require(members)
+        keys, spec = self._members[members], members.spec
+        loaded = keys[: spec.limit]
+        changed = {key: self._rows[key] for key in self._loaded if key.row_type is spec.row_type}
+        changed |= {key: row for key, row in self._pending.items() if key.row_type is spec.row_type}
+        found = [row for row in changed.values() if row is not None and _belongs(row, members)]
+        # What was not changed since is in the store's order: its first one stands for the rest, which a batch of
+        # commands that each take the next one would go through again and again.
+        unchanged = next((key for key in keys if key not in changed), None)
+        is_certain = unchanged is not None or len(loaded) < spec.limit or any(key_of(row) in loaded for row in found)
+        newest = None if unchanged is None else self._rows[unchanged]
+        if newest is not None:
+            found.append(newest)
+        return max(found, key=attrgetter(spec.order), default=None), is_certain
 
     def count(self, count: Count) -> int:
         """How many rows there are now of what is counted: what the store has, and what was changed since."""

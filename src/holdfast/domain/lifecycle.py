@@ -476,6 +476,11 @@ def require_recoverable(session: Session, *, scope: Scope, now: Moment) -> None:
     _allowed(settle(session, now=now).session, Verb.RECOVER, scope=scope, is_forced=False, now=now)
 
 
+def is_to_be_followed(session: Session) -> bool:
+    """Whether a settled session broke off, and nobody has gone on with its work or put it away."""
+    return phase(session) in BROKEN_OFF and session.taken_over_by is None and session.archived_at_ms is None
+
+
 def can_recover(session: Session) -> bool:
     """Whether a settled session broke off, and nobody but an operator has to decide about it."""
     return phase(session) in BROKEN_OFF and session.taken_over_by is None and _is_free(session)

@@ -259,14 +259,19 @@ def not_allowed(task: Task, verb: str) -> Refusal:
     return Refusal(Code.TASK_TRANSITION_NOT_ALLOWED, allowed=told, ways_out=tuple(ways_out), **data)
 
 
+def held(task: Task, instead: WayOut) -> Refusal:
+    """The refusal of a task that another session has. instead: what can be done without it."""
+    ways_out = (WayOut(Action.READ_TASK, target=task.id), instead)
+    return Refusal(Code.TASK_HELD, task_id=task.id, holder_session_id=task.held_by, ways_out=ways_out)
+
+
 def require_holder(task: Task, *, session_id: SessionId) -> None:
     """Refuse a session that does not have the task, or not any more. Raises: task_held, task_lost."""
     if task.held_by == session_id:
         return
-    read = WayOut(Action.READ_TASK, target=task.id)
     if task.held_by is not None:
-        ways_out = (read, WayOut(Action.CLAIM_TASK, session_id, target=task.project_id))
-        raise Refusal(Code.TASK_HELD, task_id=task.id, holder_session_id=task.held_by, ways_out=ways_out)
+        raise held(task, WayOut(Action.CLAIM_TASK, session_id, target=task.project_id))
+    read = WayOut(Action.READ_TASK, target=task.id)
     if task.status == TaskStatus.PENDING and task.last_session_id == session_id:
         again = (WayOut(Action.START_TASK, session_id, target=task.id),) if task.waiting_count == 0 else ()
         raise Refusal(Code.TASK_LOST, task_id=task.id, session_id=session_id, ways_out=(read, *again))

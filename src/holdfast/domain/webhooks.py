@@ -292,7 +292,7 @@ def require_enabled(webhook: Webhook) -> None:
     """Raises: webhook_disabled."""
     if not webhook.is_enabled:
         reason = webhook.disabled_reason
-        ways_out = (WayOut(Action.ENABLE_WEBHOOK),)
+        ways_out = (WayOut(Action.ENABLE_WEBHOOK, target=webhook.id),)
         raise Refusal(Code.WEBHOOK_DISABLED, webhook_id=webhook.id, reason=reason, ways_out=ways_out)
 
 

@@ -45,10 +45,13 @@ PASS_SECONDS = 1.0
 """Between two passes, at least: so late an alert is, where there are few sessions."""
 
 REST_SHARE = 50.0
-"""How long it rests after a pass, in terms of how long the pass took."""
+"""How long it rests after a pass, in terms of how long the pass took, pauses left out."""
 
-CHUNK = 200
+CHUNK = 50
 """Sessions in one transaction: a few milliseconds of the writer, so that beats do not wait behind a pass."""
+
+PAUSE_SHARE = 4.0
+"""How long it pauses after a transaction, in terms of how long that took: the beats that waited come first."""
 
 FOUND_MAX = 2_000
 """Sessions that one question finds in one pass; the next pass finds the others."""
@@ -76,6 +79,7 @@ class AlertWatch:
         self._thread = threading.Thread(target=self._serve, name="holdfast-alerts", daemon=True)
         self._marked_ms: dict[AlertRuleId, int] = {}
         self._after: dict[AccountId, tuple[Value, ...]] = {}
+        self._paused_seconds = 0.0
 
     def start(self) -> None:
         """Begin to watch."""
@@ -89,7 +93,7 @@ class AlertWatch:
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            began = time.monotonic()
+            began, self._paused_seconds = time.monotonic(), 0.0
             try:
                 self.watch_once()
             except (Refusal, StoreUnavailable) as error:
@@ -97,7 +101,8 @@ class AlertWatch:
             except Exception:
                 # A watch that died would tell nobody of anything; the next pass may fare better.
                 log.exception("alerts_failed")
-            self._stop.wait(max(PASS_SECONDS, REST_SHARE * (time.monotonic() - began)))
+            busy_seconds = time.monotonic() - began - self._paused_seconds
+            self._stop.wait(max(PASS_SECONDS, REST_SHARE * busy_seconds))
 
     def watch_once(self) -> bool:
         """One pass; whether it was this node's turn. Raises: Refusal, StoreUnavailable."""
@@ -150,10 +155,7 @@ class AlertWatch:
     def _judge(self, rule: AlertRule, session_ids: Sequence[SessionId], claim: Claim) -> None:
         for start in range(0, len(session_ids), CHUNK):
             chunk = tuple(session_ids[start : start + CHUNK])
-            if (
-                self._stop.is_set()
-                or not self._execute(JudgeSessions(rule, chunk, claim), weight=len(chunk))["is_held"]
-            ):
+            if self._stop.is_set() or not self._execute_some(JudgeSessions(rule, chunk, claim), chunk)["is_held"]:
                 return
 
     def _mark(self, rule: AlertRule, claim: Claim, now: Moment) -> None:
@@ -167,7 +169,7 @@ class AlertWatch:
             chunk = tuple(marks[start : start + CHUNK])
             if self._stop.is_set():
                 return
-            self._execute(MarkProgress(rule.account_id, chunk, claim), weight=len(chunk))
+            self._execute_some(MarkProgress(rule.account_id, chunk, claim), chunk)
         if len(found) < FOUND_MAX:
             self._marked_ms[rule.id] = now.service_ms
 
@@ -200,6 +202,15 @@ class AlertWatch:
                 rule = by_id.get((account_id, rule_id))
                 if rule is not None and rule.type != AlertType.DETECTION_LATE:
                     self._judge(rule, session_ids, claim)
+
+    def _execute_some(self, command: Command, sessions: Sequence[object]) -> Body:
+        """Carry out one part of a pass, and pause."""
+        began = time.monotonic()
+        body = self._execute(command, weight=len(sessions))
+        done = time.monotonic()
+        self._stop.wait(PAUSE_SHARE * (done - began))
+        self._paused_seconds += time.monotonic() - done
+        return body
 
     def _execute(self, command: Command, *, weight: int = 1) -> Body:
         envelope = Envelope(command, WATCH, os.urandom(ENTROPY_BYTES), "alerts", weight=weight)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from holdfast.commands.alerts import SCHEDULE as WATCH
 from holdfast.commands.bodies import Body, checkpoint_body, handoff_body, session_body, summary_body
 from holdfast.commands.cleanup import CLEANUP_LIST
 from holdfast.commands.documents import DOCUMENTS_OF_VENTURE, document_body, document_keys, document_not_found
@@ -463,12 +464,16 @@ def cleanup_candidates(
 
 
 def jobs(store: Reader, *, keeps: Mapping[str, int | None]) -> list[Body]:
-    """Every recurring job, as it stands. keeps: how long each kind of row is kept, by its name."""
+    """Every recurring job, as it stands. keeps: how long each kind of row is kept, by its name.
+
+    The watch for alerts deletes nothing, so it is on and keeps nothing.
+    """
     found = []
     for kind in KINDS.values():
         job = store.get(Key(Job, (kind.name,)))
         found.append(job_body(kind.schedule, job if isinstance(job, Job) else None, keep_ms=keeps.get(kind.name)))
-    return found
+    watch = store.get(Key(Job, (WATCH.name,)))
+    return [*found, job_body(WATCH, watch if isinstance(watch, Job) else None, keep_ms=None) | {"is_on": True}]
 
 
 def events(

@@ -63,8 +63,8 @@ class AgentOptions:
     """What the user asked for.
 
     slots: how many; None: as they are registered. command: kept running in each slot; empty: none.
-    restart_policy: whether a command that failed is started again; None: it is not. pace: of the commands' sessions.
-    presence: of the machine itself.
+    restart_policy: whether a command that failed is started again; None: it is not.
+    project_id, pace: of the commands' sessions; None: of no project. presence: of the machine itself.
     """
 
     machine_id: str
@@ -73,6 +73,7 @@ class AgentOptions:
     command: tuple[str, ...]
     agent: str
     scope: Json
+    project_id: str | None
     pace: Pace
     presence: Pace
     restart_policy: RestartPolicy | None
@@ -275,6 +276,7 @@ class MachineAgent:
         place.state = State.STARTING
         request = place.request = place.request or session.start_request(
             scope=options.scope,
+            project_id=options.project_id,
             agent=options.agent,
             machine_id=options.machine_id,
             slot=place.number,

@@ -63,7 +63,7 @@ SESSION_VARIABLES = frozenset({"HOLDFAST_SESSION_ID", "HOLDFAST_FENCING_TOKEN", 
 class RunOptions:
     """What the user asked for.
 
-    agent, scope: None: found out here. take_over_reason: None: nothing is taken over.
+    agent, scope: None: found out here. take_over_reason: None: nothing is taken over. project_id: None: of no project.
     leaves_background: what the command left running may stay. slot: of this machine; None: any that is free.
     is_outside: not in any. recovery: the session to go on with, if one is named.
     before: what the attempt left after which this one begins anew.
@@ -78,6 +78,7 @@ class RunOptions:
     pace: Pace
     stop_grace_seconds: float
     leaves_background: bool
+    project_id: str | None = None
     slot: int | None = None
     is_outside: bool = False
     recovery: Recovery | None = None
@@ -235,6 +236,7 @@ def _start_request(options: RunOptions, environ: Mapping[str, str], data_dir: Pa
         machine = f"mach_{secrets.token_hex(16)}"
     return session.start_request(
         scope=scope_here(options.scope, machine_id=machine, environ=environ),
+        project_id=options.project_id,
         agent=(options.agent or Path(options.command[0]).name)[:NAME_CHARS_MAX],
         machine_id=None if options.is_outside else machine,
         slot=options.slot,

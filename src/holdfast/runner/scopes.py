@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from holdfast.client.api import Json
 from holdfast.domain.limits import NAME_CHARS_MAX
+from holdfast.domain.scope import ScopeParts, canonical
 
 GIT_SECONDS_MAX = 3.0
 """How long git may take to say where a repository comes from."""
@@ -76,6 +77,19 @@ def checkout_here(environ: Mapping[str, str]) -> dict[str, Json]:
     branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
     found: dict[str, Json] = {"branch": branch, "commit_sha": commit_sha}
     return {name: value for name, value in found.items() if value and len(str(value)) <= NAME_CHARS_MAX}
+
+
+def placed(scope: Json, *, project_id: str | None) -> dict[str, Json]:
+    """What a start says of where it works.
+
+    A project does not change the scope, so that whoever works there alone is alone with and without one.
+    """
+    if project_id is None:
+        return {"scope": scope}
+    if not isinstance(scope, dict):
+        return {"scope": scope, "project_id": project_id}
+    parts = {name: str(value) for name, value in scope.items()}
+    return {"scope": canonical(ScopeParts(**parts)), **parts, "project_id": project_id}
 
 
 def _origin(environ: Mapping[str, str]) -> str | None:

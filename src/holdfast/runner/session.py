@@ -12,6 +12,7 @@ from holdfast.domain.limits import NAME_CHARS_MAX
 from holdfast.runner.exits import CommandEnd, reason_of, shell_code
 from holdfast.runner.redaction import redact_arguments
 from holdfast.runner.schedule import Pace
+from holdfast.runner.scopes import placed
 
 PROGRESS_MAX = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""
@@ -97,6 +98,7 @@ def new_idempotency_key() -> str:
 def start_request(
     *,
     scope: Json,
+    project_id: str | None,
     agent: str,
     machine_id: str | None,
     slot: int | None,
@@ -111,6 +113,7 @@ def start_request(
 ) -> StartRequest:
     """A start under a new holder, so that two runs in one directory are two sessions.
 
+    project_id: to which the work belongs; None: to none.
     checkout: its branch and commit, where it has them.
     recovery: the session to go on with; its scope, and whether it held that alone, are kept then.
     """
@@ -118,7 +121,7 @@ def start_request(
     started_at = timestamp(started_at_seconds)
     common: dict[str, Json] = {
         "client_session_id": client_session_id,
-        "scope": scope,
+        **placed(scope, project_id=project_id),
         "agent": agent,
         "holder_id": f"run-{secrets.token_hex(12)}",
         **checkout,

@@ -20,6 +20,7 @@ from holdfast.commands.heartbeats import Heartbeat, HeartbeatBatch
 from holdfast.commands.keys import CreateKey
 from holdfast.commands.lists import Aged, AgeSearch, Filter, ListRequest, ListSpec, Operator
 from holdfast.commands.notes import WriteCheckpoint
+from holdfast.commands.questions import Asked, Candidate, Question
 from holdfast.commands.rows import (
     TABLES,
     Count,
@@ -34,15 +35,17 @@ from holdfast.commands.rows import (
     session_key,
 )
 from holdfast.commands.starts import StartSession, TakeOver, TakeOverSession
+from holdfast.commands.statistics import EventFigures, Grouping, SessionFigures, StatsAsked
 from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import EndSession, FailSession
 from holdfast.commands.view import Changes, Emitted, Purge, Reply, View
 from holdfast.domain.account import Account, opened
 from holdfast.domain.actor import Actor, KeyScope
+from holdfast.domain.alerts import Alert, ProgressMark
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.events import Data, Event, EventFilter, EventType, Happening, Rule
-from holdfast.domain.ids import AccountId, Mint, SessionId
+from holdfast.domain.ids import AccountId, AlertRuleId, Mint, SessionId, ulid
 from holdfast.domain.limits import HEARTBEAT_BATCH_MAX, ID_CHARS_MAX, NAME_CHARS_MAX, SCOPE_BYTES_MAX, STATE_BYTES_MAX
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import ServiceState
@@ -737,6 +740,102 @@ class StoreConformance:
         spec = self.LIST._replace(descending=False)
         page = listed.page(ListRequest(spec, AccountId("default"), (), "s1", 2))
         assert ([row[0] for row, _ in page.rows], page.is_last, page.total) == (["s2", "s3"], False, None)
+
+    # Questions and figures.
+
+    @pytest.fixture
+    def answering(self, store: Store) -> Store:
+        """A store that answers questions; one that does not skips the test."""
+        try:
+            store.candidates(self.asked(Question.LATE, 0), limit=1)
+        except NotImplementedError as error:
+            pytest.skip(f"{type(store).__name__}: {error}")
+        return store
+
+    def asked(self, question: Question, at_ms: int, **narrowed: str) -> Asked:
+        """A question about the account `default`."""
+        rule_id = AlertRuleId(narrowed.get("rule_id", "rule"))
+        project_id, agent = narrowed.get("project_id"), narrowed.get("agent")
+        return Asked(question, AccountId("default"), at_ms, rule_id, project_id, agent)
+
+    def found(self, store: Store, question: Question, at_ms: int, **narrowed: str) -> str:
+        """The numbers of the sessions that a question finds."""
+        found = store.candidates(self.asked(question, at_ms, **narrowed), limit=100)
+        return "".join(sorted(each.session_id.removeprefix("s") for each in found))
+
+    def test_sessions_are_found_whose_beat_is_overdue(self, answering: Store) -> None:
+        leased = {"due_ms": 1_000, "lease_ms": 900, "heartbeat_interval_ms": 300, "grace_ms": 200}
+        rows = [
+            session_row("s0", status="active", **leased),
+            session_row("s1", status="paused", **leased),
+            session_row("s2", status="stalled", **leased),
+            session_row("s3", status="active", **leased)._replace(account_id=OTHER),
+            session_row("s4", status="active", agent="codex", **leased),
+        ]
+        write(answering, changes(inserts=rows))
+        found = [self.found(answering, Question.LATE, at_ms) for at_ms in (600, 601, 999, 1_000)]
+        assert found == ["", "014", "014", ""]
+        assert self.found(answering, Question.LATE, 700, agent="codex") == "4"
+        assert len(answering.candidates(self.asked(Question.LATE, 700), limit=2)) == 2
+
+    def test_sessions_are_found_that_are_parked_for_long_and_have_no_alert_open(self, answering: Store) -> None:
+        rows: list[Row] = []
+        for number in range(4):
+            session = session_row(f"s{number}", status="parked", status_at_ms=number * 100)
+            profile = row_of(SessionProfile, text="y", number=0, truth=False)
+            about = {"id": session.id, "account_id": session.account_id, "project_id": f"p{number % 2}"}
+            rows += [session, profile._replace(**about)]
+        rows.append(Alert(AccountId("default"), AlertRuleId("rule"), SessionId("s1"), 1, 1))
+        write(answering, changes(inserts=rows))
+        assert self.found(answering, Question.PARKED, 200) == "02"
+        assert self.found(answering, Question.PARKED, 200, rule_id="another") == "012"
+        assert self.found(answering, Question.PARKED, 300, rule_id="another", project_id="p1") == "13"
+
+    def test_sessions_are_found_whose_work_moved_or_stands_still(self, answering: Store) -> None:
+        rows: list[Row] = []
+        for number, (progress, marked) in enumerate([(5, 5), (6, 5), (7, None), (None, None)]):
+            rows.append(session_row(f"s{number}", status="active", progress=progress, checkpoint_count=2))
+            if marked is not None:
+                rows.append(ProgressMark(SessionId(f"s{number}"), AccountId("default"), marked, 2, 400))
+        write(answering, changes(inserts=rows))
+        assert [self.found(answering, Question.STILL, at_ms) for at_ms in (399, 400)] == ["", "0"]
+        moved = answering.candidates(self.asked(Question.MOVED, 0), limit=100)
+        assert sorted(moved) == [Candidate("s1", 6, 2), Candidate("s2", 7, 2)]
+
+    FROM_MS = 1_768_600_000_000
+
+    def test_figures_add_up_sessions_and_events_of_a_time(self, answering: Store) -> None:
+        rows: list[Row] = []
+        for number, (agent, status, at_ms, ended_ms) in enumerate(
+            [("a", "ended", 0, 5_000), ("a", "ended", 10, 1_010), ("b", "active", 20, None), ("b", "active", -1, None)]
+        ):
+            started_at_ms = self.FROM_MS + at_ms
+            session = session_row(f"sess_{ulid(started_at_ms, number)}", agent=agent, status=status, end_reason=None)
+            profile = row_of(SessionProfile, text="y", number=0, truth=False)
+            about = {"id": session.id, "account_id": session.account_id, "project_id": "p"}
+            ended_at_ms = None if ended_ms is None else self.FROM_MS + ended_ms
+            rows += [session, profile._replace(**about, started_at_ms=started_at_ms, ended_at_ms=ended_at_ms)]
+        emitted = [happened("default", str(rows[0][0]), f"e{number}") for number in range(3)]
+        write(answering, changes(inserts=rows, emitted=emitted), recorded_at_ms=self.FROM_MS)
+        to_ms = self.FROM_MS + 1_000
+        asked = StatsAsked(Grouping.AGENT, AccountId("default"), None, self.FROM_MS, to_ms, 100, 100)
+        figures = answering.figures(asked)
+        assert sorted(figures.sessions) == [
+            SessionFigures("a", "ended", None, 2, 2, 6_000, 5_000),
+            SessionFigures("b", "active", None, 1, 0, 0, 0),
+        ]
+        delay_ms = self.FROM_MS - 5
+        assert figures.events == [
+            EventFigures("a", "session.started", "requested", 3, 3 * delay_ms, delay_ms, 0),
+        ]
+        assert (figures.sessions_from_at_ms, figures.events_from_at_ms) == (None, None)
+        elsewhere = answering.figures(asked._replace(account_id=OTHER))
+        assert (elsewhere.sessions, elsewhere.events) == ([], [])
+        everybody = answering.figures(asked._replace(account_id=None, by=Grouping.ACCOUNT))
+        assert sum(each.sessions for each in everybody.sessions) == 3
+        newest = answering.figures(asked._replace(sessions_max=1, events_max=2))
+        assert ([each.group for each in newest.sessions], newest.events) == (["b"], [])
+        assert (newest.sessions_from_at_ms, newest.events_from_at_ms) == (self.FROM_MS + 10, self.FROM_MS + 1)
 
     # The clock.
 

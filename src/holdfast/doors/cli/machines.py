@@ -177,6 +177,7 @@ def remove_command(*, machine: str | None, url: str | None, is_json: bool) -> No
 )
 @click.option("--agent", metavar="NAME", help="Who works. Default: the command's name.")
 @click.option("--scope", metavar="TEXT", help="What COMMAND works on. Default: as for `holdfast run`.")
+@click.option("--project", metavar="ID", help="To which project that belongs: COMMAND claims its tasks.")
 @click.option(
     "--heartbeat-interval", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Default: 5."
 )
@@ -193,6 +194,7 @@ def up_command(
     restart: str,
     agent: str | None,
     scope: str | None,
+    project: str | None,
     heartbeat_interval: float | None,
     lease: float | None,
     stop_grace: float,
@@ -236,6 +238,7 @@ def up_command(
         command=command,
         agent=agent or (Path(command[0]).name if command else "machine"),
         scope=scope_here(scope, machine_id=this_machine, environ=environ) if command else None,
+        project_id=project,
         pace=pace,
         presence=pace,
         restart_policy=restart_policy,

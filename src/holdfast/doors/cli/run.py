@@ -11,6 +11,7 @@ Examples:
   holdfast run --exclusive -- make release
   holdfast run --take-over "it died last night" -- claude --continue
   holdfast run --agent nightly --scope backups --strict -- ./backup.sh
+  holdfast run --project web -- ./work-off-tasks.sh
   holdfast run --restart on-failure:3 -- claude -p "fix the tests"
 
 \b
@@ -97,6 +98,7 @@ def command_options(command: F) -> F:
 @click.option(
     "--scope", metavar="TEXT", help="What is worked on. Default: this repository's origin, else this directory."
 )
+@click.option("--project", metavar="ID", help="To which project that belongs: `holdfast task claim` gives its tasks.")
 @click.option("--exclusive", "is_exclusive", is_flag=True, help="Run only if nobody else works on the scope.")
 @click.option("--take-over", "take_over_reason", metavar="REASON", help="Take over from the one that fell silent here.")
 @click.option(
@@ -113,6 +115,7 @@ def run_command(
     *,
     agent: str | None,
     scope: str | None,
+    project: str | None,
     is_exclusive: bool,
     take_over_reason: str | None,
     slot: int | None,
@@ -133,6 +136,7 @@ def run_command(
         url=url,
         agent=agent,
         scope=scope,
+        project_id=project,
         is_exclusive=is_exclusive,
         take_over_reason=take_over_reason,
         recovery=None,

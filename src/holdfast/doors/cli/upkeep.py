@@ -94,7 +94,7 @@ def _shown(job: "dict[str, Json]", *, now: float) -> dict[str, str]:
     if job.get("is_on") is not True:
         keeps, next_run = "for ever", "never"
     else:
-        keeps = age(keep_seconds) if keep_seconds else "as told"
+        keeps = "" if keep_seconds is None else age(keep_seconds) if keep_seconds else "as told"
         next_run = "soon" if next_at is None or next_at <= now else f"in {duration(next_at - now)}"
         if fields.text(job, "claimed_by"):
             next_run = f"runs on {fields.text(job, 'claimed_by')}"

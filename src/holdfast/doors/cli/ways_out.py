@@ -91,7 +91,7 @@ HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.REPEAT_LATER: _say("The same again, later."),
     Action.REPEAT_FROM_START: _say("The same again, from the start of the list; events: holdfast events --after start"),
     Action.CREATE_KEY: lambda _: Hint("holdfast keys create", "with an admin key"),
-    Action.ENABLE_WEBHOOK: _say("Enable it first: holdfast webhook enable ID."),
+    Action.ENABLE_WEBHOOK: _on_target("webhook enable"),
     Action.READ_WEBHOOKS: lambda _: Hint("holdfast webhook list", "find it, and rotate its secret"),
     Action.READ_ACCOUNTS: lambda _: Hint("holdfast accounts list", "with an admin key"),
     Action.REGISTER_MACHINE: lambda _: Hint("holdfast machine up --slots 4", "on the machine itself"),

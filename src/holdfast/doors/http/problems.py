@@ -300,7 +300,7 @@ _REQUESTS: dict[Action, tuple[str | None, str, Body, str]] = {
     Action.REPEAT_LATER: (None, "", {}, "Repeat the request later; with the same Idempotency-Key nothing is doubled."),
     Action.REPEAT_FROM_START: (None, "", {}, "Read from the beginning, without a cursor."),
     Action.CREATE_KEY: ("POST", "/v1/keys", {}, "Create another key, and revoke the one whose secret was lost."),
-    Action.ENABLE_WEBHOOK: (None, "", {}, 'Enable the webhook first: PATCH it with `{"enabled": true}`.'),
+    Action.ENABLE_WEBHOOK: ("PATCH", "/v1/webhooks/{target}", {"enabled": True}, "Enable the webhook first."),
     Action.READ_WEBHOOKS: ("GET", "/v1/webhooks", {}, "Find the webhook, and rotate its secret."),
     Action.READ_ACCOUNTS: ("GET", "/v1/accounts", {}, "See which accounts there are."),
     Action.REGISTER_MACHINE: ("POST", "/v1/machines", {"machine_id": "…", "slot_count": 4}, "Register it first."),

@@ -247,10 +247,9 @@ async def report(call: Call) -> Answer:
 
 def _placed(body: PlacedBody) -> tuple[str | None, ScopeParts]:
     """The scope's canonical string, and its parts where they were given. Raises: validation_failed."""
-    given = body.scope if isinstance(body.scope, ScopeBody) else body
-    parts = ScopeParts(
-        given.project_id, given.venture, given.repo, None if given.track is None else str(given.track), given.workspace
-    )
+    parts = _parts(body)
+    if isinstance(body.scope, ScopeBody):
+        parts = _merged(_parts(body.scope), parts)
     has_parts = any(part is not None for part in parts)
     if isinstance(body.scope, str):
         if not body.scope or not body.scope.isprintable() or len(body.scope.encode()) > SCOPE_BYTES_MAX:
@@ -260,6 +259,20 @@ def _placed(body: PlacedBody) -> tuple[str | None, ScopeParts]:
     if scope is not None and len(scope) > SCOPE_BYTES_MAX:
         raise _invalid("scope", f"must stay within {SCOPE_BYTES_MAX} bytes, percent-encoded")
     return scope, parts
+
+
+def _parts(given: PlacedBody | ScopeBody) -> ScopeParts:
+    track = None if given.track is None else str(given.track)
+    return ScopeParts(given.project_id, given.venture, given.repo, track, given.workspace)
+
+
+def _merged(inside: ScopeParts, beside: ScopeParts) -> ScopeParts:
+    """Parts given inside of `scope` and beside it. Raises: validation_failed where the two contradict each other."""
+    pairs = dict(zip(ScopeParts._fields, zip(inside, beside, strict=True), strict=True))
+    for name, pair in pairs.items():
+        if None not in pair and len(set(pair)) > 1:
+            raise _invalid(name, f"is {pair[0]!r} in `scope` and {pair[1]!r} beside it")
+    return ScopeParts(**{name: one if other is None else other for name, (one, other) in pairs.items()})
 
 
 def _policy(given: str | PolicyBody | None) -> PolicyRequest | None:

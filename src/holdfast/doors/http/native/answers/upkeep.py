@@ -27,7 +27,9 @@ class Job(msgspec.Struct):
     name: Annotated[str, Meta(examples=["idempotency"])]
     every_seconds: Annotated[float, Meta(examples=[3600])]
     is_on: bool
-    keep_seconds: Annotated[float | None, Meta(description="How long its rows are kept; null: for ever.")]
+    keep_seconds: Annotated[
+        float | None, Meta(description="How long its rows are kept; null: for ever, or it has none.")
+    ]
     next_run_at: At | None
     claimed_by: Annotated[str | None, Meta(description="The node that runs it now.")]
     claim_expires_at: At | None
