@@ -14,7 +14,7 @@ from holdfast.commands.sweeping import SweepSessions
 from holdfast.commands.transitions import FailSession, ParkSession, ResumeSession, StallSession
 from holdfast.domain.errors import Code
 from holdfast.domain.ids import SessionId
-from holdfast.domain.limits import ABANDON_AFTER_MS, SECOND_MS
+from holdfast.domain.limits import ABANDON_AFTER_MS, BEAT_SPACING_MS, SECOND_MS
 from holdfast.domain.policy import CRANE, PolicyRequest
 from holdfast.domain.service_time import GAP_MS, TICK_MS
 from holdfast.testing.caller import SWEEPER
@@ -226,17 +226,34 @@ def test_a_beat_is_written_where_service_time_stepped_back_behind_the_last_one(d
 
 def test_a_sweep_changes_nobody_who_beat_since_it_was_looked_for(dicts: World) -> None:
     session_id, token = begun(dicts)
-    dicts.caller.serve(LEASE_MS - 1)
+    beat_at_ms = LEASE_MS // 2 - 1
+    dicts.caller.serve(beat_at_ms)
     dicts.caller.accepted(Heartbeat(session_id, token))
-    dicts.caller.serve(1)
+    dicts.caller.serve(LEASE_MS - beat_at_ms)
     assert dicts.caller.due() == (session_id,)
     dicts.caller.sweep()
     assert told(dicts.store, session_id) == ["started"]
     assert dicts.caller.due() == ()
-    dicts.caller.serve(LEASE_MS - 2)
+    dicts.caller.serve(beat_at_ms - 1)
     assert dicts.caller.due() == ()
     dicts.caller.serve(1)
     assert dicts.caller.due() == (session_id,)
+
+
+@pytest.mark.parametrize("interval_ms", [BEAT_SPACING_MS, LEASE_MS // 3, LEASE_MS // 2])
+def test_whoever_beats_twice_a_lease_is_never_looked_at(interval_ms: int, dicts: World) -> None:
+    session_id, token = begun(dicts)
+    for _ in range(4 * LEASE_MS // interval_ms):
+        dicts.caller.serve(interval_ms)
+        assert dicts.caller.due() == ()
+        dicts.caller.accepted(Heartbeat(session_id, token))
+    dicts.caller.serve(LEASE_MS - 1)
+    assert dicts.caller.due() in ((), (session_id,))
+    dicts.caller.sweep()
+    assert told(dicts.store, session_id) == ["started"]
+    dicts.caller.serve(1)
+    dicts.caller.sweep()
+    assert told(dicts.store, session_id) == ["started", "stalled"]
 
 
 def test_a_second_sweep_finds_nothing_left_to_do(dicts: World) -> None:

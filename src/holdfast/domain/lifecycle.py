@@ -648,6 +648,10 @@ def _renewed(session: Session, *, now: Moment, told: Mapping[str, Any] = _NOTHIN
     if session.due_ms is not None and session.due_ms > due_ms:
         due_ms = session.due_ms
     at_ms = session.last_heartbeat_at_ms if session.last_heartbeat_at_ms > now.wall_ms else now.wall_ms
+    check_due_ms = session.check_due_ms
+    if check_due_ms is not None and 2 * (check_due_ms - now.service_ms) <= session.lease_ms:
+        # Whoever beats twice a lease is thus never looked at. At every beat it would cost an index's upkeep each time.
+        return session._replace(due_ms=due_ms, check_due_ms=due_ms, last_heartbeat_at_ms=at_ms, **told)
     return session._replace(due_ms=due_ms, last_heartbeat_at_ms=at_ms, **told)
 
 

@@ -52,7 +52,7 @@ class Session(NamedTuple):
     held_scope: the scope while this session counts as a holder of it, live or lapsed; None once it holds nothing.
     revision: grows with every change but a heartbeat's.
     due_ms: the service time at which time itself changes this session next; moved by every beat, never indexed.
-    check_due_ms: when the sweeper looks next, never later than `due_ms`; indexed, so beats leave it alone.
+    check_due_ms: when the sweeper looks next, never later than `due_ms`; indexed, so beats move it once a half lease.
     wake_pending_at_ms: the wall-clock time of a park's wake event that has not been sent yet.
     status_reason: the reason given for the present status, where one was given.
     progress: any integer that grows with real work, as the holder last told it.

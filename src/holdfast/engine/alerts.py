@@ -1,7 +1,7 @@
 """The alert watch: finds sessions that an alert rule may be about, and has the engine decide each under its lock.
 
 One node watches for all, under the claim of the job `alerts`. A pass asks the store one or two questions for each rule,
-looks at a bounded number of sessions, and waits so much longer than it took that it never has more than a fiftieth of
+looks at a bounded number of sessions, and waits so much longer than it took that it has little more than a hundredth of
 a core, however many sessions there are. Where nobody has a rule, and no webhook asks for lateness, it does nothing.
 """
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 PASS_SECONDS = 1.0
 """Between two passes, at least: so late an alert is, where there are few sessions."""
 
-REST_SHARE = 50.0
+REST_SHARE = 75.0
 """How long it rests after a pass, in terms of how long the pass took, pauses left out."""
 
 CHUNK = 50
