@@ -13,7 +13,7 @@ from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 RELATED_FIELDS: Final = re.compile(
     r"policy\..*|lease_seconds|scope|take_over\.session_id|reason|ended_at|started_at|wake_at|meta|state|error_details"
     r"|(heartbeat|started|created)_(before|after)|expires_at|since|until|project_id|number|sha256|schema(\..*)?"
-    r"|handoff(\..*)?|summary|status_label|to_agent|venture|Idempotency-Key"
+    r"|handoff(\..*)?|summary|status_label|to_agent|venture|repo|track|workspace|Idempotency-Key"
     r"|url|event_types\[\d+\]|after_seconds|from|include_total|liveness|id|slot_count|actor_id|depends_on(\[\d+\])?"
     r"|(work_completed|blockers|next_actions)\[.*"
 )
