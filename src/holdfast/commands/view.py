@@ -103,6 +103,9 @@ class View:
         self._members: dict[Members, list[Key]] = {}
         self._counts: dict[Count, int] = {}
         self._specs: dict[type[Row], list[SetSpec]] = {}
+        # Rows that commands left, by the sets that they belonged to then. Where there are many, going through all of
+        # them for each set would take time with their square.
+        self._left: dict[Members, dict[Key, None]] = {}
         self._load: Callable[[Iterable[Need], View], None] | None = None
         self._pending: dict[Key, Row | None] = {}
         self._pending_emitted: list[Emitted] = []
@@ -129,15 +132,14 @@ class View:
             key = key_of(row)
             self._rows.setdefault(key, row)
             keys.append(key)
-        # The store does not have what earlier commands of the batch left, so nor has its answer.
-        for key in self._loaded:
-            kept = self._rows[key]
-            if kept is not None and key.row_type is members.spec.row_type and _belongs(kept, members):
-                keys.append(key)
         self._members[members] = keys
         specs = self._specs.setdefault(members.spec.row_type, [])
         if members.spec not in specs:
             specs.append(members.spec)
+            # The store does not have what earlier commands of the batch left, so nor has its answer.
+            for key in (*self._loaded, *self._pending):
+                if key.row_type is members.spec.row_type:
+                    self._join(key, self._now(key), members.spec)
 
     def add_count(self, count: Count, number: int) -> None:
         """Take in how many rows the store has of what is counted."""
@@ -186,15 +188,10 @@ class View:
     def members(self, members: Members) -> list[Any]:
         """The rows of a set as they are now, newest first."""
         self.require(members)
-        keys = dict.fromkeys(self._members[members])
-        spec = members.spec
-        for key, row in self._pending.items():
-            if row is not None and type(row) is spec.row_type and _belongs(row, members):
-                keys[key] = None
-        rows = (self._pending[key] if key in self._pending else self._rows[key] for key in keys)
-        found = [row for row in rows if row is not None and _belongs(row, members)]
-        found.sort(key=lambda row: getattr(row, spec.order), reverse=True)
-        return list(islice(found, spec.limit))
+        keys = dict.fromkeys(self._members[members]) | self._left.get(members, {})
+        found = [row for row in map(self._now, keys) if row is not None and _belongs(row, members)]
+        found.sort(key=attrgetter(members.spec.order), reverse=True)
+        return list(islice(found, members.spec.limit))
 
     def first(self, members: Members) -> tuple[Any, bool]:
         """The newest row of a set as it is now, or None; and whether that is certain.
@@ -203,14 +200,12 @@ class View:
         """
         self.require(members)
         keys, spec = self._members[members], members.spec
-        loaded = keys[: spec.limit]
-        changed = {key: self._rows[key] for key in self._loaded if key.row_type is spec.row_type}
-        changed |= {key: row for key, row in self._pending.items() if key.row_type is spec.row_type}
-        found = [row for row in changed.values() if row is not None and _belongs(row, members)]
+        left = map(self._now, self._left.get(members, ()))
+        found = [row for row in left if row is not None and _belongs(row, members)]
         # What was not changed since is in the store's order: its first one stands for the rest, which a batch of
         # commands that each take the next one would go through again and again.
-        unchanged = next((key for key in keys if key not in changed), None)
-        is_certain = unchanged is not None or len(loaded) < spec.limit or any(key_of(row) in loaded for row in found)
+        unchanged = next((key for key in keys if key not in self._loaded and key not in self._pending), None)
+        is_certain = unchanged is not None or len(keys) < spec.limit or any(key_of(row) in keys for row in found)
         newest = None if unchanged is None else self._rows[unchanged]
         if newest is not None:
             found.append(newest)
@@ -229,7 +224,10 @@ class View:
 
     def put(self, row: Row) -> None:
         """Leave a row to be written: as a new one if the store has none of this key."""
-        self._pending[key_of(row)] = row
+        key = key_of(row)
+        self._pending[key] = row
+        for spec in self._specs.get(key.row_type, ()):
+            self._join(key, row, spec)
 
     def delete(self, key: Key) -> None:
         """Leave a row to be deleted."""
@@ -271,8 +269,6 @@ class View:
             if key not in self._loaded:
                 self._loaded[key] = self._rows.get(key)
             self._rows[key] = row
-            if row is not None and key.row_type in self._specs:
-                self._join(key, row)
         self._emitted += self._pending_emitted
         self._purges += self._pending_purges
         self.drop()
@@ -294,13 +290,14 @@ class View:
                 changes.updates.append((before, after))
         return changes
 
-    def _join(self, key: Key, row: Row) -> None:
-        """Let a kept row be found in the sets that it belongs to now."""
-        for spec in self._specs.get(key.row_type, ()):
-            members = Members(spec, _picks(spec.equals)(row))
-            keys = self._members.get(members)
-            if keys is not None and key not in keys:
-                keys.append(key)
+    def _now(self, key: Key) -> Row | None:
+        """A row as it is now, as far as it is at hand."""
+        return self._pending[key] if key in self._pending else self._rows.get(key)
+
+    def _join(self, key: Key, row: Row | None, spec: SetSpec) -> None:
+        """Let a row that was left be found in the set that it belongs to now."""
+        if row is not None:
+            self._left.setdefault(Members(spec, _picks(spec.equals)(row)), {})[key] = None
 
 
 def _is_counted(row: Row | None, count: Count) -> bool:
@@ -320,4 +317,7 @@ def _picks(columns: tuple[str, ...]) -> Callable[[Row], tuple[Value, ...]]:
     """Takes these columns of a row, at a fraction of the cost of asking for each: sets are gone through often."""
     if len(columns) > 1:
         return attrgetter(*columns)
-    return lambda row: tuple(getattr(row, column) for column in columns)
+    if not columns:
+        return lambda _: ()
+    only = attrgetter(columns[0])
+    return lambda row: (only(row),)
