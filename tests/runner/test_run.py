@@ -394,6 +394,18 @@ def test_a_command_whose_session_is_lost_is_stopped_and_nothing_is_told(world: W
     assert world.spooled == []
 
 
+def test_the_end_of_a_command_whose_strict_lease_expired_is_told(world: World) -> None:
+    """The session is nobody else's yet, and how it ended says more than that it was silent."""
+    world.server.refuse("/heartbeat", problem(409, "lease_expired", "It was silent for too long."))
+
+    done = run(*QUICK, "--strict", "--", "sleep", "1000", environ=world.environ, cwd=world.directory)
+
+    assert done.returncode == 75
+    (told,) = world.server.asked_for("/fail")
+    assert told.body["reason"] == "stopped: its lease could have lapsed"
+    assert world.spooled == []
+
+
 def test_a_stop_that_was_asked_for_is_obeyed_and_told(world: World) -> None:
     world.server.stop_reason = "maintenance"
 

@@ -565,7 +565,8 @@ class _Run:
                     if self._options.is_strict:
                         self._renew(sent_at)
                 case heartbeat.Lost(code, detail):
-                    self._recorder.lose()
+                    if code != session.LEASE_EXPIRED:
+                        self._recorder.lose()
                     self._stop(Stopped.SESSION_LOST, f"{printable(detail)} ({printable(code)})")
                 case heartbeat.StopRequested(reason):
                     self._stop(Stopped.REQUESTED, f"somebody asked for it: {printable(reason)}")
