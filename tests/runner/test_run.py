@@ -342,7 +342,7 @@ def test_what_a_command_left_running_is_stopped_when_it_ends(world: World) -> No
 
     assert not is_alive(pids_in(world.directory, "daemon")[0])
     assert done.returncode == 4
-    assert "stopping 1 processes that the command left running" in done.stderr
+    assert "stopping a process that the command left running" in done.stderr
 
 
 def test_what_a_command_left_may_finish_by_itself(world: World) -> None:

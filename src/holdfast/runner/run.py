@@ -540,7 +540,8 @@ class _Run:
                     case kept.Exited(status):
                         self._end = end_of(status)
                     case kept.Leftovers(count):
-                        say(f"stopping {count} processes that the command left running (--leave-background keeps them)")
+                        left = "a process" if count == 1 else f"{count} processes"
+                        say(f"stopping {left} that the command left running (--leave-background keeps them)")
                     case kept.Lapsed():
                         self._note_stop(Stopped.LAPSED, "its lease could have lapsed, and --strict was given")
                     case kept.NotExecuted(error_number):
