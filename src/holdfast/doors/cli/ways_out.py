@@ -68,7 +68,7 @@ def _run(way: Way, *options: str) -> Hint:
 def _start(way: Way) -> Hint:
     has_identity = bool(fields.child(way, "identity") or fields.text(fields.child(way, "body"), "holder_id"))
     # A run is always a new holder, so where only the old one may go on, it has to take over.
-    return _run(way, '--take-over "WHY"')._replace(remark="once it is silent") if has_identity else _run(way)
+    return _run(way, '--take-over "WHY"')._replace(remark="unless it is alive") if has_identity else _run(way)
 
 
 HINTS: dict[Action, Callable[[Way], Hint]] = {
