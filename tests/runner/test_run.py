@@ -701,6 +701,14 @@ def test_an_end_that_could_not_be_told_is_told_by_the_next_run(world: World) -> 
     assert world.server.reports == {}
 
 
+def test_an_end_that_the_server_cannot_hear_is_said_to_be_kept(world: World) -> None:
+    world.server.refuse("/end", problem(503, "unavailable", "Not now."))
+    done = run(*QUICK, "--", "true", environ=world.environ, cwd=world.directory)
+    assert done.returncode == 0
+    assert "the next `holdfast run` or `holdfast ps` tells it how this ended" in done.stderr.splitlines()[-1]
+    assert len(world.spooled) == 1
+
+
 def test_a_runner_that_was_killed_without_the_server_is_reported_as_crashed(world: World) -> None:
     world.server.close()
     with running(["--", "sleep", "1000"], world.environ, cwd=world.directory) as runner:

@@ -407,6 +407,9 @@ class _Recorder:
         self._entry = replace(self._entry, end=told)
         self._keep()
         self._spool.deliver_one(self._api, self._entry, timeout_seconds=END_SECONDS_MAX)
+        # Where there is no session yet, that was said when the command began.
+        if self.session is not None and self._is_spooled and self._spool.keeps(client_session_id):
+            say("the server does not answer; the next `holdfast run` or `holdfast ps` tells it how this ended.")
 
     def _keep(self) -> None:
         if self._is_spooled:
