@@ -42,6 +42,15 @@ def test_events_of_a_session_are_shown_a_line_each(cli: Cli, server: Server, env
     assert cli("events", "--project", "told-project", "--type", "session.failed", **environ).stdout == failed + "\n"
 
 
+def test_a_narrow_terminal_shows_why_rather_than_the_whole_id_of_a_key(
+    cli: Cli, server: Server, environ: dict[str, str]
+) -> None:
+    session = start(server, "narrow")
+    (line,) = cli("events", "--session", session["id"], COLUMNS="90", **environ).stdout.splitlines()
+    assert len(line) <= 90
+    assert "  somebody asked for it  " in line
+
+
 def test_json_is_one_event_a_line_as_the_server_has_it(cli: Cli, server: Server, environ: dict[str, str]) -> None:
     session = start(server, "as json")
     server.api.request("POST", f"/v1/sessions/{session['id']}/end", body={})

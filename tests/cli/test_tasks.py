@@ -78,6 +78,12 @@ def test_a_claim_outside_a_run_asks_for_a_session(cli: Cli, environ: dict[str, s
     assert "--session" in result.stderr
 
 
+def test_a_task_without_a_project_or_a_session_asks_for_the_option(cli: Cli, environ: dict[str, str]) -> None:
+    result = cli("task", "add", "write the docs", **environ)
+    assert result.exit_code == 2
+    assert "--project" in result.stderr
+
+
 def test_lists_of_work_do_not_take_what_narrows_sessions(cli: Cli, environ: dict[str, str]) -> None:
     for arguments in (("--tasks", "--agent", "claude"), ("--tasks", "--projects"), ("--projects", "--limit", "3")):
         assert cli("ps", *arguments, **environ).exit_code == 2

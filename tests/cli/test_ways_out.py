@@ -53,7 +53,7 @@ def test_every_hint_that_is_a_command_is_one_of_this_program(action: Action) -> 
         ),
         (
             {"action": "start", "path": "/v1/sessions", "body": {"scope": "a b", "agent": "x", "holder_id": "h"}},
-            "holdfast run --agent x --scope 'a b' --take-over \"WHY\" -- COMMAND   (once it is silent)",
+            "holdfast run --agent x --scope 'a b' --take-over \"WHY\" -- COMMAND   (unless it is alive)",
         ),
         ({"action": "start", "path": "/v1/sessions"}, "holdfast run -- COMMAND"),
         ({"action": "end", "session_id": "a;rm -rf ~"}, "holdfast end 'a;rm -rf ~'"),

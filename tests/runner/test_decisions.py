@@ -330,5 +330,26 @@ def test_what_was_left_is_described_in_few_lines() -> None:
     ]
 
 
+def test_what_a_scope_has_is_not_said_to_be_of_one_session() -> None:
+    """Its last checkpoint and its last handoff may come from two, and neither from the last session there."""
+    reply: dict[str, Json] = {
+        "last_checkpoint": {"session_id": "first", "summary": "half"},
+        "last_handoff": {"session_id": "second", "summary": "take it"},
+    }
+    left = left_behind(reply)
+    assert left is not None
+    assert describe(left, outcome="created") == [
+        "the last checkpoint here, from first: half",
+        "the last handoff here, from second: take it",
+    ]
+
+
+def test_a_drafted_handoff_speaks_for_itself() -> None:
+    draft: dict[str, Json] = {"auto": True, "summary": "claude left no handoff: its session failed."}
+    left = left_behind({"recovered_from": "old", "last_checkpoint": None, "last_handoff": draft})
+    assert left is not None
+    assert describe(left, outcome="recovered") == ["goes on with old", "claude left no handoff: its session failed."]
+
+
 def test_whole_seconds_are_integers() -> None:
     assert [repr(whole(seconds)) for seconds in (5.0, 0.5)] == ["5", "0.5"]

@@ -342,7 +342,7 @@ def test_what_a_command_left_running_is_stopped_when_it_ends(world: World) -> No
 
     assert not is_alive(pids_in(world.directory, "daemon")[0])
     assert done.returncode == 4
-    assert "stopping 1 processes that the command left running" in done.stderr
+    assert "stopping a process that the command left running" in done.stderr
 
 
 def test_what_a_command_left_may_finish_by_itself(world: World) -> None:
@@ -391,6 +391,18 @@ def test_a_command_whose_session_is_lost_is_stopped_and_nothing_is_told(world: W
         f"holdfast: the command was stopped: Somebody else has it. ({code})",
     ]
     assert world.server.asked_for("/end") == world.server.asked_for("/fail") == []
+    assert world.spooled == []
+
+
+def test_the_end_of_a_command_whose_strict_lease_expired_is_told(world: World) -> None:
+    """The session is nobody else's yet, and how it ended says more than that it was silent."""
+    world.server.refuse("/heartbeat", problem(409, "lease_expired", "It was silent for too long."))
+
+    done = run(*QUICK, "--strict", "--", "sleep", "1000", environ=world.environ, cwd=world.directory)
+
+    assert done.returncode == 75
+    (told,) = world.server.asked_for("/fail")
+    assert told.body["reason"] == "stopped: its lease could have lapsed"
     assert world.spooled == []
 
 
@@ -687,6 +699,14 @@ def test_an_end_that_could_not_be_told_is_told_by_the_next_run(world: World) -> 
         runner.communicate("", timeout=WAIT_SECONDS_MAX)
     assert world.spooled == []
     assert world.server.reports == {}
+
+
+def test_an_end_that_the_server_cannot_hear_is_said_to_be_kept(world: World) -> None:
+    world.server.refuse("/end", problem(503, "unavailable", "Not now."))
+    done = run(*QUICK, "--", "true", environ=world.environ, cwd=world.directory)
+    assert done.returncode == 0
+    assert "the next `holdfast run` or `holdfast ps` tells it how this ended" in done.stderr.splitlines()[-1]
+    assert len(world.spooled) == 1
 
 
 def test_a_runner_that_was_killed_without_the_server_is_reported_as_crashed(world: World) -> None:

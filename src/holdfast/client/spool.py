@@ -174,6 +174,10 @@ class Spool:
         path.unlink(missing_ok=True)
         return True
 
+    def keeps(self, client_session_id: str) -> bool:
+        """Whether a session is still to be told of."""
+        return self._path(client_session_id).exists()
+
     def _deliver_all(self, api: Api, *, tells_of_gone: bool) -> Delivery:
         delivered = refused = kept = 0
         is_answering = True

@@ -95,7 +95,7 @@ class Code(StrEnum):
 
 
 SENTENCES: dict[Code, str] = {
-    Code.VALIDATION_FAILED: "The request has fields that cannot be accepted; `errors` names each of them.",
+    Code.VALIDATION_FAILED: "The request has fields that cannot be accepted.",
     Code.NOT_FOUND: "There is no {what} with this id.",
     Code.FORBIDDEN: "This needs a key with the scope {scope}.",
     Code.ACCOUNT_SUSPENDED: "The account {account_id} is suspended; its keys are refused until it is readmitted.",

@@ -87,7 +87,8 @@ class KeptCommand:
         self.ignored: set[int] = set()
         self.is_told_to_end = False
         self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)
+        for end in (self._wake_read, self._wake_write):
+            os.set_blocking(end, False)
         ours, theirs = socket.socketpair()
         # No signal may come between taking over the handlers and having a keeper to tell.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -141,10 +142,9 @@ class KeptCommand:
         """What has happened, after waiting until something has; `Gone` or `NotExecuted` is the last of all."""
         told = self._channel.descriptor
         readable, _, _ = select.select([told, self._wake_read], [], [])
-        events: list[Event] = []
-        # Signals first: the keeper has to hear of them before this process may stop with the command.
-        if self._wake_read in readable:
-            events += self._pass_on(os.read(self._wake_read, 4096))
+        # Signals first: the keeper has to hear of them before this process may stop with the command. Those too that
+        # were delivered on the way back from the wait, which had already found the keeper's word alone.
+        events = self._pass_on(self._read_wakes())
         if told in readable:
             messages = self._channel.receive()
             if messages is None:
@@ -160,8 +160,15 @@ class KeptCommand:
         while not self.is_told_to_end and (left := deadline - keeper.steady_seconds()) > 0:
             readable, _, _ = select.select([self._wake_read], [], [], left)
             if readable:
-                self.is_told_to_end = any(number in ENDING for number in os.read(self._wake_read, 4096))
+                self.is_told_to_end = any(number in ENDING for number in self._read_wakes())
         return not self.is_told_to_end
+
+    def _read_wakes(self) -> bytes:
+        """The numbers of the signals that came, and a 0 for each poke; none if nothing came."""
+        try:
+            return os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            return b""
 
     def _pass_on(self, woken_by: bytes) -> list[Event]:
         events: list[Event] = []

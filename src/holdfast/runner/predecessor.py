@@ -30,22 +30,25 @@ def left_behind(reply: Mapping[str, Json]) -> dict[str, Json] | None:
 
 def describe(left: Mapping[str, Json], *, outcome: Json) -> list[str]:
     """Lines for the user; every text in them came from somebody else and is made harmless. outcome: of the start."""
-    name = printable(str(left["session_id"] or "an earlier session"))
     checkpoint, handoff = left["last_checkpoint"], left["last_handoff"]
     came_by = _CAME_BY.get(str(outcome))
-    lines = [f"{came_by} {name}"] if came_by else []
+    lines = [f"{came_by} {printable(str(left['session_id']))}"] if came_by else []
     if checkpoint is not None:
-        summary = _field(checkpoint, "summary")
-        lines.append(f"its last checkpoint: {printable(str(summary))}" if summary else "it left a checkpoint")
-        lines += _next_actions(checkpoint)
-    elif came_by:
+        lines += [_told("last checkpoint", checkpoint, is_its=came_by is not None), *_next_actions(checkpoint)]
+    elif came_by and not _field(handoff, "auto"):
         lines.append("it left no checkpoint")
-    if handoff is not None:
-        summary = _field(handoff, "summary")
-        lines.append(f"its handoff: {printable(str(summary))}" if summary else "it left a handoff")
-    if lines and not came_by:
-        lines.insert(0, f"the last session here was {name}")
+    if _field(handoff, "auto"):
+        lines.append(printable(str(_field(handoff, "summary"))))
+    elif handoff is not None:
+        lines.append(_told("handoff" if came_by else "last handoff", handoff, is_its=came_by is not None))
     return lines
+
+
+def _told(what: str, document: Json, *, is_its: bool) -> str:
+    """is_its: of the session that was named already; else the scope's, from whichever session left it."""
+    writer, summary = _field(document, "session_id"), _field(document, "summary")
+    whose = f"its {what}" if is_its else f"the {what} here" + (f", from {printable(str(writer))}" if writer else "")
+    return f"{whose}: {printable(str(summary))}" if summary else f"{whose} has no summary"
 
 
 def write_file(left: Mapping[str, Json]) -> Path:

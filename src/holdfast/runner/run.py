@@ -407,6 +407,9 @@ class _Recorder:
         self._entry = replace(self._entry, end=told)
         self._keep()
         self._spool.deliver_one(self._api, self._entry, timeout_seconds=END_SECONDS_MAX)
+        # Where there is no session yet, that was said when the command began.
+        if self.session is not None and self._is_spooled and self._spool.keeps(client_session_id):
+            say("the server does not answer; the next `holdfast run` or `holdfast ps` tells it how this ended.")
 
     def _keep(self) -> None:
         if self._is_spooled:
@@ -540,7 +543,8 @@ class _Run:
                     case kept.Exited(status):
                         self._end = end_of(status)
                     case kept.Leftovers(count):
-                        say(f"stopping {count} processes that the command left running (--leave-background keeps them)")
+                        left = "a process" if count == 1 else f"{count} processes"
+                        say(f"stopping {left} that the command left running (--leave-background keeps them)")
                     case kept.Lapsed():
                         self._note_stop(Stopped.LAPSED, "its lease could have lapsed, and --strict was given")
                     case kept.NotExecuted(error_number):
@@ -565,7 +569,8 @@ class _Run:
                     if self._options.is_strict:
                         self._renew(sent_at)
                 case heartbeat.Lost(code, detail):
-                    self._recorder.lose()
+                    if code != session.LEASE_EXPIRED:
+                        self._recorder.lose()
                     self._stop(Stopped.SESSION_LOST, f"{printable(detail)} ({printable(code)})")
                 case heartbeat.StopRequested(reason):
                     self._stop(Stopped.REQUESTED, f"somebody asked for it: {printable(reason)}")

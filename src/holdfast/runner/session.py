@@ -29,6 +29,9 @@ class Verdict(StrEnum):
     """The server cannot answer now; ask again."""
 
 
+LEASE_EXPIRED = "lease_expired"
+"""A strict session fell silent and is nobody else's yet: how its command ended is still accepted."""
+
 LOST_CODES = frozenset(
     {
         "fencing_token_stale",
@@ -37,7 +40,7 @@ LOST_CODES = frozenset(
         "session_ended",
         "session_failed",
         "session_abandoned",
-        "lease_expired",
+        LEASE_EXPIRED,
         "lease_held",
     }
 )

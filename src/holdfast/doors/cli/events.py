@@ -105,7 +105,7 @@ def _followed(api: "Api", query: dict[str, str]) -> "Iterator[dict[str, Json]]":
 
 def _echo(event: "dict[str, Json]", *, is_json: bool) -> None:
     from holdfast.doors.cli import fields, terminal
-    from holdfast.doors.cli.explanation import event_spans
+    from holdfast.doors.cli.explanation import WHO_COLUMNS, event_spans
     from holdfast.doors.cli.layout import Span
     from holdfast.doors.cli.text import fit, shown, width_of
     from holdfast.doors.cli.words import short_id
@@ -117,8 +117,10 @@ def _echo(event: "dict[str, Json]", *, is_json: bool) -> None:
     data = fields.child(event, "data")
     about = fields.text(event, "session_id") or fields.text(data, "task_id")
     name = shown(short_id(about) if about else fields.text(data, "project_id"))
-    line = [when, Span(f"  {name}  ", "bold"), Span(f"{shown(what.text):<14}  "), why, Span("  "), who]
     width = terminal.width()
+    if width is not None:
+        who = who._replace(text=fit(shown(who.text), WHO_COLUMNS, cut="middle"))
+    line = [when, Span(f"  {name}  ", "bold"), Span(f"{shown(what.text):<14}  "), why, Span("  "), who]
     if width is not None:
         taken = sum(width_of(shown(span.text)) for span in line if span is not why)
         line[3] = why._replace(text=fit(shown(why.text), max(16, width - taken), cut="end"))

@@ -13,6 +13,8 @@ from holdfast.doors.cli.layout import Column, Span, render
 from holdfast.doors.cli.words import ago, duration, short_id
 
 HISTORY_SHOWN_MAX = 20
+WHO_COLUMNS = 12
+"""Of the id of whoever said so, where there is not room for everything: why says more."""
 
 SENTENCES: dict[Rule, Callable[[Document], str]] = {
     Rule.REQUESTED: lambda event: f"somebody asked for it{_given(event)}",
@@ -71,7 +73,7 @@ def _echo_history(history: Sequence[Document]) -> None:
         Column("WHEN"),
         Column("WHAT"),
         Column("WHY", comfort=30, least=16),
-        Column("WHO", comfort=12, cut="middle", drop=1),
+        Column("WHO", comfort=WHO_COLUMNS, cut="middle", drop=1),
     ]
     rows = [event_spans(event) for event in history]
     terminal.echo_lines(render(columns, rows, width=terminal.width()))

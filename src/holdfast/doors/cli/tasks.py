@@ -100,6 +100,8 @@ def add_command(
     """Add the task NAME to a project."""
     from holdfast.doors.cli.pages import find_task_id
 
+    if project is None and not reserve:
+        raise click.UsageError("Name a project by --project; `holdfast project list` lists them.")
     api = connect(url)
     told = {
         "project_id": project,

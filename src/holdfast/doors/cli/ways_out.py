@@ -68,7 +68,7 @@ def _run(way: Way, *options: str) -> Hint:
 def _start(way: Way) -> Hint:
     has_identity = bool(fields.child(way, "identity") or fields.text(fields.child(way, "body"), "holder_id"))
     # A run is always a new holder, so where only the old one may go on, it has to take over.
-    return _run(way, '--take-over "WHY"')._replace(remark="once it is silent") if has_identity else _run(way)
+    return _run(way, '--take-over "WHY"')._replace(remark="unless it is alive") if has_identity else _run(way)
 
 
 HINTS: dict[Action, Callable[[Way], Hint]] = {
@@ -85,7 +85,9 @@ HINTS: dict[Action, Callable[[Way], Hint]] = {
     Action.RESUME: _on_session("resume"),
     Action.END: _on_session("end"),
     Action.ARCHIVE: _on_session("archive"),
-    Action.REPEAT_WITH_TOKEN: _say("The same again with --token N, the fencing token that its start printed."),
+    Action.REPEAT_WITH_TOKEN: _say(
+        "The same again with --token N, its fencing token; a run has it as HOLDFAST_FENCING_TOKEN."
+    ),
     Action.REPEAT_WITH_REVISION: _say("Somebody changed it; look, then try again."),
     Action.REPEAT_WITH_NEW_KEY: _say("The same again: every call has a new idempotency key."),
     Action.REPEAT_LATER: _say("The same again, later."),
