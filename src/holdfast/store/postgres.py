@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from operator import itemgetter
 from typing import Any, cast
 
 import psycopg
@@ -289,9 +290,9 @@ class PostgresTransaction:
         found = self._look_up(table, sets)
         wanted = dict.fromkeys([key.values for key in named] + [values for each in found.values() for values in each])
         columns = list(zip(*wanted, strict=True)) if wanted else [() for _ in table.key]
-        locked = self._run(_lock_rows(table), [list(column) for column in columns]) if wanted else []
-        rows = [_row(table, values) for values in locked]
-        by_key = {tuple(getattr(row, name) for name in table.key): row for row in rows}
+        locked = self._run(_lock_rows(table), list(map(_array, columns))) if wanted else []
+        # A table's key is its first columns.
+        by_key = {values[: len(table.key)]: _row(table, values) for values in locked}
         for key in named:
             view.add_row(key, by_key.get(key.values))
         for members, member_keys in found.items():
@@ -332,9 +333,8 @@ class PostgresTransaction:
             if rows:
                 self._insert(table, rows)
             for positions, changed in updates.get(table.row_type, {}).items():
-                names = [*table.key, *[table.columns[position] for position in positions]]
-                values = [[getattr(row, name) for row in changed] for name in names]
-                self._run(_update_rows(table, positions), values)
+                columns = zip(*map(itemgetter(*range(len(table.key)), *positions), changed), strict=True)
+                self._run(_update_rows(table, positions), list(map(_array, columns)))
         for row_type, deleted in sql.by_row_type(changes.deletes).items():
             self._run(_delete_rows(TABLES[row_type]), [list(column) for column in zip(*deleted, strict=True)])
         for (row_type, column), purged in _purged(changes.purges).items():
@@ -380,7 +380,7 @@ class PostgresTransaction:
 
     def _insert(self, table: Table, rows: Sequence[Row]) -> None:
         ordered = sorted(rows, key=lambda row: tuple(cast(Any, getattr(row, name)) for name in table.key))
-        self._run(_insert_rows(table), [list(column) for column in zip(*ordered, strict=True)])
+        self._run(_insert_rows(table), list(map(_array, zip(*ordered, strict=True))))
 
     def _last_numbers(self, counts: Mapping[str, int]) -> dict[str, int]:
         query = sql.NEXT_NUMBERS.format("%s")
@@ -481,6 +481,27 @@ _CLOCK_OF_WRITER = f"select {_STATE_COLUMNS}, {_NOW_MS}, pg_current_xact_id()::t
 _CLOCK_LOCKED = f"{_CLOCK_OF_WRITER} for no key update"
 
 
+def _array(values: Sequence[Value]) -> str:
+    """An array as PostgreSQL reads it. The driver's own way takes a step of Python and a regular expression an element.
+
+    Source: PostgreSQL's documentation, "Array Input and Output Syntax".
+    """
+    try:
+        quoted = '","'.join(values)  # type: ignore[arg-type]
+    except TypeError:
+        return "{" + ",".join(map(_element, values)) + "}"
+    if "\\" in quoted or quoted.count('"') != 2 * (len(values) - 1):
+        return "{" + ",".join(map(_element, values)) + "}"
+    return f'{{"{quoted}"}}'
+
+
+def _element(value: Value) -> str:
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return "null" if value is None else str(value)
+
+
 @cache
 def _arrays(table: Table, names: tuple[str, ...]) -> str:
     """Bound arrays, one for each column: `%s::text[], %s::bigint[]`."""
@@ -488,20 +509,26 @@ def _arrays(table: Table, names: tuple[str, ...]) -> str:
     return ", ".join(f"%s::{SQL_TYPES[types[name]]}[]" for name in names)
 
 
+def _among_keys(table: Table) -> str:
+    """The condition that a row's key is among those bound, an array for each column.
+
+    With one column it is one scan of the index, in its order, rather than one for each key and a sort.
+    """
+    arrays = _arrays(table, table.key)
+    if len(table.key) == 1:
+        return f"{table.key[0]} = any({arrays})"
+    return f"({', '.join(table.key)}) in (select * from unnest({arrays}))"
+
+
 @cache
 def _lock_rows(table: Table) -> str:
     keys = ", ".join(table.key)
-    return (
-        f"select {sql.columns(table)} from {table.name} where ({keys}) in "
-        f"(select * from unnest({_arrays(table, table.key)})) order by {keys} for no key update"
-    )
+    return f"select {sql.columns(table)} from {table.name} where {_among_keys(table)} order by {keys} for no key update"
 
 
 @cache
 def _find_one(table: Table) -> str:
-    keys = ", ".join(table.key)
-    wanted = f"select * from unnest({_arrays(table, table.key)})"
-    return f"select true from {table.name} where ({keys}) in ({wanted}) limit 1"
+    return f"select true from {table.name} where {_among_keys(table)} limit 1"
 
 
 @cache
@@ -517,8 +544,7 @@ def _look_up_members(table: Table, spec: SetSpec) -> str:
 
 @cache
 def _delete_rows(table: Table) -> str:
-    wanted = f"select * from unnest({_arrays(table, table.key)})"
-    return f"delete from {table.name} where ({', '.join(table.key)}) in ({wanted})"
+    return f"delete from {table.name} where {_among_keys(table)}"
 
 
 def _purged(purges: Sequence[Purge]) -> dict[tuple[type[Row], str], list[str]]:
