@@ -1,5 +1,6 @@
 """Databases of a benchmark: filled with sessions, copied, counted in; and the plain statements beside ours."""
 
+import math
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -198,6 +199,13 @@ class PostgresDatabase(NamedTuple):
             connection.execute(pg_sql.SQL(query).format(*identifiers))
 
 
+class Beating(NamedTuple):
+    """Sessions that have beaten all along: every so often, on leases of so long."""
+
+    interval_ms: int
+    lease_ms: int
+
+
 class Seeded(NamedTuple):
     """Sessions that a database was filled with, in the order in which they beat: not that of their rows."""
 
@@ -215,24 +223,32 @@ def holder_name(number: int) -> str:
     return f"holder-{number}"
 
 
-def seed(database: Database, *, sessions: int, checks_a_second: float | None = None) -> Seeded:
+def seed(
+    database: Database, *, sessions: int, checks_a_second: float | None = None, beating: Beating | None = None
+) -> Seeded:
     """Fill a new database with live exclusive sessions, each on a scope of its own: copies of one that was started.
 
     checks_a_second: at which pace the sweeper is to look at them, from now on; None: not before their lease is over.
+    beating: how they have beaten, and are to go on; None: they have just started, on a lease that outlives everything.
     """
     randomness = random.Random(SEED)
     mint = Mint()
     store = database.open()
     try:
         first = _started(store, mint, entropy=randomness.randbytes(ENTROPY_BYTES))
-        session_ids = []
+        session_ids = [SessionId("")] * sessions
+        places = list(range(sessions))
+        randomness.shuffle(places)
         for begin in range(1, sessions + 1, SEEDED_AT_A_TIME):
             rows: list[Row] = []
             for number in range(begin, min(begin + SEEDED_AT_A_TIME, sessions + 1)):
                 at_ms, name = first.session.last_heartbeat_at_ms, scope_name(number)
                 session_id = SessionId(mint.next("sess", at_ms=at_ms, random=randomness.getrandbits(80)))
-                session_ids.append(session_id)
+                place = places[number - 1]
+                session_ids[place] = session_id
                 session = first.session
+                if beating is not None:
+                    session = _in_service(session, beating, share=place / sessions, randomness=randomness)
                 if checks_a_second is not None:
                     after_ms = int(randomness.random() * sessions / checks_a_second * SECOND_MS)
                     session = session._replace(check_due_ms=at_ms + after_ms)
@@ -245,7 +261,6 @@ def seed(database: Database, *, sessions: int, checks_a_second: float | None = N
     finally:
         store.close()
     database.settle()
-    randomness.shuffle(session_ids)
     assert first.session.fencing_token is not None
     return Seeded(session_ids, first.session.fencing_token)
 
@@ -273,6 +288,21 @@ def _started(store: Store, mint: Mint, *, entropy: bytes) -> _Started:
     # Service time stands still until a server serves; as if just started, these sessions could not beat at once.
     due_ms = session.due_ms - 2 * BEAT_SPACING_MS
     return _Started(session._replace(due_ms=due_ms, check_due_ms=due_ms), profile, scope)
+
+
+def _in_service(session: Session, beating: Beating, *, share: float, randomness: random.Random) -> Session:
+    """The session with so great a share of an interval left until its next beat, its check where beats have left it."""
+    since_beat_ms = int((1 - share) * beating.interval_ms)
+    # A beat in the last half of the time until then moves it (`domain.lifecycle`), and only every so manieth is one.
+    beats_between = math.ceil(beating.lease_ms / 2 / beating.interval_ms)
+    since_moved_ms = since_beat_ms + randomness.randrange(beats_between) * beating.interval_ms
+    now_ms = session.last_heartbeat_at_ms
+    return session._replace(
+        lease_ms=beating.lease_ms,
+        due_ms=now_ms - since_beat_ms + beating.lease_ms,
+        check_due_ms=now_ms - since_moved_ms + beating.lease_ms,
+        last_heartbeat_at_ms=now_ms - since_beat_ms,
+    )
 
 
 def _found(store: Store, key: Key) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.support.postgres import PostgresServer, PostgresUnavailable, Run, server_of
+from tests.support.postgres import PostgresServer, PostgresUnavailable, Run, in_memory, server_of
 
 ALLOW_NO_POSTGRES_VARIABLE = "HOLDFAST_TEST_ALLOW_NO_POSTGRES"
 WORKER_INPUT = "holdfast_run"
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, handler)
     worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
     if worker_input is None:
-        config.stash[run_key] = Run()
+        config.stash[run_key] = Run(in_memory())
         config.stash[run_directory_key] = config.stash[run_key].directory
     else:
         config.stash[run_directory_key] = Path(worker_input[WORKER_INPUT])

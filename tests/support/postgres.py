@@ -81,10 +81,13 @@ def with_database(url: str, name: str) -> str:
 
 
 class Run:
-    """One run of the tests, as its owner sees it: a directory that its worker processes share."""
+    """One run of the tests, as its owner sees it: a directory that its worker processes share.
 
-    def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-tests-", dir=_in_memory()))
+    parent: where it is made; None: wherever temporary files go, which a benchmark wants to be a disk.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-tests-", dir=parent))
         self._owner_lock = (self.directory / OWNER_LOCK).open("w")
         fcntl.flock(self._owner_lock, fcntl.LOCK_EX)
 
@@ -98,7 +101,7 @@ class Run:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _in_memory() -> Path | None:
+def in_memory() -> Path | None:
     """Where files never touch a disk, if there is such a place with room enough; None: wherever others go.
 
     Databases come and go by the hundred, and each drop waits until everything that was ever written is on the disk.
