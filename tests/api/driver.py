@@ -61,8 +61,8 @@ class Request(NamedTuple):
             headers["authorization"] = f"Bearer {self.key}"
         if self.body is not None:
             headers |= {"content-type": "application/json", "content-length": str(len(self.content))}
-        headers |= self.headers or {}
-        return [(name.lower().encode(), _bytes(value)) for name, value in headers.items()]
+        headers |= {name.lower(): value for name, value in (self.headers or {}).items()}
+        return [(name.encode(), _bytes(value)) for name, value in headers.items()]
 
 
 def _bytes(value: str | bytes) -> bytes:

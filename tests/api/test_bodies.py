@@ -1,5 +1,6 @@
 """What may be sent: the JSON that is taken, the fields that are known, and how faults are named."""
 
+import gzip
 import json
 from typing import Any, Final
 
@@ -145,6 +146,27 @@ def test_a_body_is_sent_as_json(content_type: str, status: int, account: Account
     response = account.call("POST", "/v1/sessions", {"agent": "claude"}, Content_Type=content_type)
     assert response.status == status
     assert response.code in (None, "unsupported_media_type")
+
+
+def test_a_body_is_sent_as_it_is(account: Account) -> None:
+    packed = gzip.compress(b'{"agent": "claude"}')
+    refused = account.call("POST", "/v1/sessions", packed, Content_Encoding="gzip")
+    assert refused.told == (415, "unsupported_media_type")
+    assert refused.headers["accept-encoding"] == "identity"
+    assert account.call("POST", "/v1/sessions", {"agent": "claude"}, Content_Encoding="identity").status == 201
+
+
+@pytest.mark.parametrize("blank", [" ", "   ", "\u00a0"])
+def test_what_names_or_explains_something_is_not_blank(blank: str, account: Account) -> None:
+    for field in ("agent", "scope", "holder_id", "branch"):
+        refused = account.call("POST", "/v1/sessions", {"agent": "claude", field: blank})
+        assert (refused.status, refused.fields) == (422, {field})
+    session = account.start()
+    path = f"/v1/sessions/{session['id']}"
+    for verb, field in (("stop", "reason"), ("checkpoint", "summary"), ("fail", "reason")):
+        refused = account.call("POST", f"{path}/{verb}", {field: blank})
+        assert (refused.status, refused.fields) == (422, {field}), verb
+    assert account.session(session["id"])["status"] == "active"
 
 
 def test_a_request_without_a_body_needs_no_content_type(account: Account) -> None:

@@ -287,6 +287,7 @@ def test_every_field_of_every_body_is_tried_with_every_value(
 
 def test_what_was_taken_can_be_read(account: Account) -> None:
     taken = [text for text in TEXTS if 0 < len(text) <= 128 and not any(category(each) in CONTROLS for each in text)]
+    taken = [text for text in taken if text.strip()]
     for number, text in enumerate(taken):
         started = account.start(scope=f"scope {number}", mode=text, holder_id=text, meta={text: text})
         read = account.session(started["id"])

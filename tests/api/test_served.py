@@ -64,6 +64,53 @@ def wire(database_url: str, tmp_path: Path) -> Iterator[Wire]:
         base.close()
 
 
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/health", {}),
+        ("/v1/sessions", {}),
+        ("/v1/sessions/nobody", {}),
+        ("/metrics", {}),
+        ("/v1/sessions", {"Authorization": "Bearer wrong"}),
+    ],
+)
+def test_a_head_is_answered_as_a_get_without_the_body(wire: Wire, target: str, headers: dict[str, str]) -> None:
+    told = []
+    for method in ("GET", "HEAD"):
+        wire.connection.request(method, target, headers={"Authorization": f"Bearer {KEY}"} | headers)
+        response = wire.connection.getresponse()
+        content = response.read()
+        names = ("content-type", "content-length", "cache-control", "allow")
+        told.append((response.status, *[response.getheader(each) for each in names if target != "/metrics"]))
+        assert bool(content) == (method == "GET")
+    assert told[0] == told[1]
+
+
+def test_a_head_of_a_stream_does_not_wait_for_its_end(wire: Wire) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Accept": "text/event-stream"}
+    wire.connection.request("HEAD", "/v1/events/stream", headers=headers)
+    response = wire.connection.getresponse()
+    assert (response.status, response.getheader("content-type")) == (200, "text/event-stream")
+    assert response.read() == b""
+    assert wire.call("GET", "/health")[0] == 200
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key", "Content-Type", "X-Account-Id"])
+def test_a_header_that_says_one_thing_is_there_once(wire: Wire, name: str) -> None:
+    given = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "Idempotency-Key": "once-only"}
+    given |= {"X-Account-Id": "acc_default"}
+    content = b'{"agent": "claude"}'
+    wire.connection.putrequest("POST", "/v1/sessions")
+    for header, value in [*given.items(), (name, given[name]), ("Content-Length", str(len(content)))]:
+        wire.connection.putheader(header, value)
+    wire.connection.endheaders(content)
+    response = wire.connection.getresponse()
+    problem = json.loads(response.read())
+    assert (response.status, problem["code"]) == (400, "malformed_request")
+    assert name.lower() in problem["detail"]
+    assert wire.call("GET", "/v1/sessions")[1]["items"] == []
+
+
 def test_a_session_lives_and_ends_over_a_socket(wire: Wire) -> None:
     assert wire.call("GET", "/health/ready") == (200, {"status": "ready"})
     status, session = wire.call("POST", "/v1/sessions", {"agent": "claude", "scope": "s", "exclusive": True})

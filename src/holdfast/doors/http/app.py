@@ -9,7 +9,8 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
@@ -112,6 +113,8 @@ class HttpApp:
         ids: Pairs = ((b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode()))
         standings: list[Standing] = []
         try:
+            if len(headers) < len(scope["headers"]):
+                _require_single(scope["headers"])
             answer = await self._answer(
                 scope, headers, receive, standings, request_id=request_id, correlation_id=correlation_id
             )
@@ -130,6 +133,8 @@ class HttpApp:
         if standings:
             ids = ids + rate_headers(standings[-1])
         if not isinstance(answer, Answer):
+            if scope["method"] == "HEAD":
+                answer.stop()
             await _stream(answer, receive, send, headers=(*EVENT_STREAM, NO_STORE, *ids))
             self._observer.answered(scope, Answer(200, None), began, 0, ids)
             return
@@ -273,6 +278,9 @@ class HttpApp:
 _CREDENTIALS = (b"authorization", b"x-api-key", b"x-account-id")
 """Headers by which a request is let in."""
 
+_SINGLE = frozenset({*_CREDENTIALS, b"x-relay-key", b"content-type", b"idempotency-key", b"if-match", b"last-event-id"})
+"""Headers that say one thing: of two, a proxy before us and we might each heed another one."""
+
 _ANYBODY = Actor(AccountId(""), KeyId(""), KeyScope.READ)
 
 
@@ -375,6 +383,13 @@ def _unauthorized(dialect: Dialect, *, was_given: bool) -> HttpProblem:
     return HttpProblem(401, "unauthorized", detail, headers=((b"www-authenticate", b"Bearer"),))
 
 
+def _require_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a request that says the same thing twice. Raises: HttpProblem 400."""
+    for name, times in Counter(name for name, _ in headers).items():
+        if times > 1 and name in _SINGLE:
+            raise HttpProblem(400, "malformed_request", f"The header {name.decode()} is there {times} times.")
+
+
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 """What a proxy adds: behind one, a local address says nothing of who asks."""
@@ -421,6 +436,13 @@ def _body(route: Route, raw: bytes, headers: Headers, core: Core) -> Any:
         if raw:
             raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("", "takes no body"),))
         return None
+    if raw and headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise HttpProblem(
+            415,
+            "unsupported_media_type",
+            "The body must be sent as it is, without a Content-Encoding.",
+            headers=((b"accept-encoding", b"identity"),),
+        )
     if raw and not route.dialect.is_lenient:
         content_type = headers.get(b"content-type", b"")
         if content_type != b"application/json" and not _is_json(content_type):

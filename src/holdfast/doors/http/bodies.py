@@ -42,7 +42,11 @@ SUGGESTIONS_MAX = 10
 
 
 # It ends in a look-ahead because `$` would let a final newline through.
-WITHOUT_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
+OF_NAMES = (
+    r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\x00-\x20\x7f-\xa0\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
+)
+"""Ids and names stand in tables and logs, where a control character can only do harm, and a blank is nothing."""
+OF_PROSE = r"\S"
 OF_ACCOUNTS = r"^(?!\.{1,2}(?![\s\S]))[A-Za-z0-9._-]{1,64}(?![\s\S])"
 """Ids of accounts. They stand in paths, where `.` and `..` mean something else."""
 OF_WEB_PAGES = r"^https?://[^\x00-\x20\x7f-\x9f\u2028\u2029]+(?![\s\S])"
@@ -52,7 +56,8 @@ OF_SCHEMAS = r"^[a-z0-9][a-z0-9._-]{0,31}(?![\s\S])"
 """Names and versions of schemas: what both may be."""
 
 PATTERNS_IN_WORDS = {
-    WITHOUT_CONTROLS: "must not hold control characters",
+    OF_NAMES: "must not be blank, nor hold control characters",
+    OF_PROSE: "must not be blank",
     OF_WEB_PAGES: "must be an address that begins with http:// or https://",
     OF_ACCOUNTS: "must be 1–64 of A–Z a–z 0–9 . _ -, and neither . nor ..",
     AGENT: "must be words of a–z 0–9 with hyphens between them, two at least, such as cc-cli-host",

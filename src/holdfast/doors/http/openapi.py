@@ -163,7 +163,7 @@ def refusals(route: Route, described: Described) -> dict[int, dict[str, str]]:
     if "{" in route.path:
         codes.append("malformed_path")
     if route.body is not None:
-        codes += ("malformed_json",) if route.dialect.is_lenient else ("malformed_json", "unsupported_media_type")
+        codes += ("malformed_json", "unsupported_media_type")
     if route.takes_revision:
         codes.append("malformed_if_match")
     if route.is_mutating:

@@ -117,6 +117,7 @@ TITLES: dict[int, str] = {
 
 
 DOOR_CODES: dict[str, tuple[int, str]] = {
+    "malformed_request": (400, "A header that says one thing is there twice."),
     "malformed_json": (400, "The body is not acceptable JSON."),
     "malformed_path": (400, "The path holds a segment that cannot be an id."),
     "malformed_if_match": (400, "If-Match takes a session's revision."),
@@ -126,14 +127,14 @@ DOOR_CODES: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "The path exists, and `Allow` says by which methods."),
     "request_timeout": (408, "The request did not arrive in time."),
     "uri_too_long": (414, "Path and query are too long."),
-    "unsupported_media_type": (415, "The body is not sent as application/json."),
+    "unsupported_media_type": (415, "The body is not sent as application/json, or not as it is."),
     "headers_too_large": (431, "The request has too many headers, or too long ones."),
     "not_ready": (503, "The store does not take writes."),
 }
 """What the door itself refuses: by code, the status and what it means. The core's own are in STATUS and SENTENCES."""
 
 
-WIRE_CODES = ("request_timeout", "payload_too_large", "uri_too_long", "headers_too_large")
+WIRE_CODES = ("malformed_request", "request_timeout", "payload_too_large", "uri_too_long", "headers_too_large")
 """What any well-formed request may be refused for before its route is looked at; see `faults`."""
 
 

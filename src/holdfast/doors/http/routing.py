@@ -87,6 +87,9 @@ class Router:
             methods = node.setdefault(None, {})
             assert route.method not in methods, f"{route.method} {route.path} is there twice"
             methods[route.method] = route
+            if route.method == "GET":
+                # The same answer without its body, which is left out where answers are written.
+                methods["HEAD"] = route
 
     def dialect(self, raw_path: bytes, headers: Container[bytes] = ()) -> Dialect:
         """How to speak of a path at which there is nothing: as all that begin as it does, else as its caller does."""

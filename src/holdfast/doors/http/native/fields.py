@@ -18,17 +18,16 @@ from holdfast.domain.limits import (
     TITLE_CHARS_MAX,
 )
 from holdfast.domain.times import epoch_ms
-from holdfast.doors.http.bodies import OF_ACCOUNTS, OF_WEB_PAGES, WITHOUT_CONTROLS
+from holdfast.doors.http.bodies import OF_ACCOUNTS, OF_NAMES, OF_PROSE, OF_WEB_PAGES
 
-# Ids and names stand in tables and logs, where a control character can only do harm.
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=OF_NAMES)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=OF_NAMES)]
 AccountName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=OF_ACCOUNTS)]
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=OF_NAMES)]
 Url = Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX, pattern=OF_WEB_PAGES)]
 Note = Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)]
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
-Summary = Annotated[str, msgspec.Meta(min_length=1, max_length=SUMMARY_CHARS_MAX)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX, pattern=OF_PROSE)]
+Summary = Annotated[str, msgspec.Meta(min_length=1, max_length=SUMMARY_CHARS_MAX, pattern=OF_PROSE)]
 Items = Annotated[list[Any], msgspec.Meta(max_length=LIST_ITEMS_MAX)]
 Integer = Annotated[int, msgspec.Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Natural = Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]

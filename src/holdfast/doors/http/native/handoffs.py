@@ -17,7 +17,7 @@ from holdfast.domain.errors import Code, FieldError, Refusal
 from holdfast.domain.handoff import SETTABLE, Draft, EvidenceKind, HandoffStatus, Topic, addressed_as
 from holdfast.domain.ids import HandoffId, SessionId
 from holdfast.domain.limits import INTEGER_MAX, LABEL_CHARS_MAX, LIST_ITEMS_MAX, NAME_CHARS_MAX
-from holdfast.doors.http.bodies import WITHOUT_CONTROLS, WholeBody
+from holdfast.doors.http.bodies import OF_NAMES, WholeBody
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.limits import BODY_BYTES_LARGE_MAX
 from holdfast.doors.http.native.fields import (
@@ -38,7 +38,7 @@ from holdfast.engine import queries
 UNSET = msgspec.UNSET
 Unset = msgspec.UnsetType
 
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_CHARS_MAX, pattern=OF_NAMES)]
 Addressee = Annotated[
     str,
     msgspec.Meta(

@@ -15,7 +15,7 @@ from holdfast.domain.limits import META_BYTES_MAX, SCOPE_BYTES_MAX
 from holdfast.domain.policy import PRESET_NAMES, OnLapse, PolicyRequest
 from holdfast.domain.scope import ScopeParts, canonical
 from holdfast.domain.session import EndReason
-from holdfast.doors.http.bodies import WITHOUT_CONTROLS
+from holdfast.doors.http.bodies import OF_NAMES
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.native.fields import (
     Id,
@@ -36,7 +36,7 @@ from holdfast.doors.http.routing import Route
 Preset = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*PRESET_NAMES]})]
 IntervalSeconds = Annotated[Seconds, msgspec.Meta(extra_json_schema={"exclusiveMinimum": 0})]
 ScopeText = Annotated[
-    str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": SCOPE_BYTES_MAX, "pattern": WITHOUT_CONTROLS})
+    str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": SCOPE_BYTES_MAX, "pattern": OF_NAMES})
 ]
 """What the core itself refuses is only described by the extra words."""
 
@@ -252,8 +252,8 @@ def _placed(body: PlacedBody) -> tuple[str | None, ScopeParts]:
         parts = _merged(_parts(body.scope), parts)
     has_parts = any(part is not None for part in parts)
     if isinstance(body.scope, str):
-        if not body.scope or not body.scope.isprintable() or len(body.scope.encode()) > SCOPE_BYTES_MAX:
-            raise _invalid("scope", f"must be 1–{SCOPE_BYTES_MAX} bytes of printable text")
+        if not (body.scope.strip() and body.scope.isprintable()) or len(body.scope.encode()) > SCOPE_BYTES_MAX:
+            raise _invalid("scope", f"must be 1–{SCOPE_BYTES_MAX} bytes of printable text, and not blank")
         return body.scope, parts
     scope = canonical(parts) if has_parts else None
     if scope is not None and len(scope) > SCOPE_BYTES_MAX:

@@ -30,7 +30,7 @@ from holdfast.domain.webhooks import (
     SECRET_ENTROPY_BYTES,
     DeliveryStatus,
 )
-from holdfast.doors.http.bodies import WITHOUT_CONTROLS
+from holdfast.doors.http.bodies import OF_NAMES
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.native.fields import Id, Record
 from holdfast.doors.http.native.paging import ListQuery, list_request, page_body
@@ -44,8 +44,8 @@ Unset = msgspec.UnsetType
 RESOLVE_SECONDS = 3.0
 """How long the making of a webhook waits for its name; one that cannot be looked up yet may be used all the same."""
 
-Url = Annotated[str, msgspec.Meta(min_length=1, max_length=URL_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
-Description = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX, pattern=WITHOUT_CONTROLS)]
+Url = Annotated[str, msgspec.Meta(min_length=1, max_length=URL_CHARS_MAX, pattern=OF_NAMES)]
+Description = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX, pattern=OF_NAMES)]
 EventTypes = Annotated[list[Id], msgspec.Meta(max_length=EVENT_TYPES_MAX)]
 
 

@@ -14,14 +14,14 @@ from holdfast.domain.limits import LEASE_MS_MAX, NOTE_CHARS_MAX, SCOPE_BYTES_MAX
 from holdfast.domain.rate_limits import Budget
 from holdfast.domain.scope import ScopeParts
 from holdfast.domain.workspace import ENTRIES_MAX, INTERACTIVE_ACTOR, Mode, OwnerKind
-from holdfast.doors.http.bodies import WITHOUT_CONTROLS
+from holdfast.doors.http.bodies import OF_NAMES
 from holdfast.doors.http.call import Answer, Call, answered
 from holdfast.doors.http.native.fields import Id, Name, Natural, Note, Reason, Record, free_json
 from holdfast.doors.http.routing import Route, Routine
 from holdfast.engine import workspaces
 
-Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=SCOPE_BYTES_MAX, pattern=WITHOUT_CONTROLS)]
-ActorName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=WITHOUT_CONTROLS)]
+Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=SCOPE_BYTES_MAX, pattern=OF_NAMES)]
+ActorName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=OF_NAMES)]
 LeaseSeconds = Annotated[int, msgspec.Meta(ge=1, le=LEASE_MS_MAX // SECOND_MS)]
 GateText = Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
 Digest = Annotated[str, msgspec.Meta(max_length=128)]
