@@ -1,7 +1,7 @@
 """What every command is, and what a door wraps it in."""
 
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 from holdfast.commands.rows import Need
 from holdfast.commands.view import Idempotency, Reply, View
@@ -9,7 +9,11 @@ from holdfast.domain.actor import Actor
 
 
 class Command(Protocol):
-    """A change that somebody wants."""
+    """A change that somebody wants: a named tuple, whose fields are what it is sent with to the writer's process."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Its fields."""
+        ...
 
     def needs(self, actor: Actor) -> Iterable[Need]:
         """The rows and sets that deciding takes, as far as the command itself tells.
