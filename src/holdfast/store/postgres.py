@@ -244,6 +244,7 @@ class PostgresTransaction:
         self, connection: Connection, *, clock: ProcessClock | None, reconnect: Callable[[], Connection]
     ) -> None:
         self._connection = connection
+        self._cursor = connection.cursor(binary=True)
         self._clock = clock
         self._reconnect = reconnect
         self._transaction_id: str | None = None
@@ -388,8 +389,8 @@ class PostgresTransaction:
 
     def _run(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            cursor = self._connection.execute(query, values, binary=True)
-            return cursor.fetchall() if cursor.description is not None else []
+            self._cursor.execute(query, values)
+            return self._cursor.fetchall() if self._cursor.description is not None else []
         except (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected) as error:
             raise Conflict from error
         except errors.DiskFull as error:

@@ -436,7 +436,7 @@ def _body(route: Route, raw: bytes, headers: Headers, core: Core) -> Any:
         if raw:
             raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("", "takes no body"),))
         return None
-    if raw and headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if raw and b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise HttpProblem(
             415,
             "unsupported_media_type",
