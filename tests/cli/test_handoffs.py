@@ -39,6 +39,8 @@ def test_a_handoff_is_left_from_inside_a_run_found_and_taken_up(
     assert "the rest" in facts
     assert "\x1b[31m" not in facts
     assert cli("handoff", "list", "--to", "codex-1", **environ).stdout.splitlines()[1].split()[0] == handoff_id
+    assert shown(cli, "list", "--session", session["id"][-6:], **environ)[0]["id"] == handoff_id
+    assert cli("handoff", "list", "--to", "nobody", **environ).stdout == "No handoff is like that.\n"
     taken = cli("handoff", "ack", handoff_id, "--note", "mine", **environ)
     assert taken.stdout == f"Handoff {handoff_id} is acknowledged.\n"
     assert shown(cli, "done", handoff_id, **environ)["status"] == "done"

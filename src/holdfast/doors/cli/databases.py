@@ -220,10 +220,14 @@ def copy_command(*, target: str, is_json: bool, **flags: str | None) -> None:
     Tokens, numbers of events, cursors and idempotency keys stay as they are: the same history goes on there. All of it
     arrives or nothing. The old database is left as it is; it must not be served again.
     """
+    from holdfast.config import BadSettings
     from holdfast.maintenance.restoring import copy_to
 
     source = _settings(flags).database_url
-    target_url = _settings(flags | {"database_url": target}).database_url
+    try:
+        target_url = _settings(flags | {"database_url": target}).database_url
+    except BadSettings as exc:
+        raise click.BadParameter(exc.errors[0].message, param_hint="--to") from exc
     done = copy_to(source, target_url, on_progress=_Told(is_json=is_json))
     _say_replaced(done, "Copied", is_json=is_json)
     if not is_json:

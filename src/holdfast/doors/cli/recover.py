@@ -60,7 +60,9 @@ Exit codes: `holdfast --help` lists them; with a COMMAND, that of the command.
 @click.option("--holder-id", metavar="TEXT", help="Who holds it by hand. Default: the key's id.")
 @click.option("--reason", metavar="TEXT", help="Why. It is kept, and shown to others.")
 @click.option("--force", is_flag=True, help="Although it lives, is quarantined or was stopped; an operator's right.")
-@click.option("--jobs", type=click.IntRange(1, JOBS_MAX), default=4, show_default=True, help="Commands at a time.")
+@click.option(
+    "--jobs", type=click.IntRange(1, JOBS_MAX), default=4, show_default=True, metavar="N", help="Commands at a time."
+)
 @command_options
 @url_option
 @json_option

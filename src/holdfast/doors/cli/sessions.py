@@ -389,7 +389,9 @@ def read_json(text: str, *, option: str) -> "Json":
     try:
         content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
         value: Json = json.loads(content, parse_constant=_refuse_constant)
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
+        raise click.BadParameter(f"cannot read {text[1:]}: {exc.strerror}", param_hint=option) from exc
+    except ValueError as exc:
         raise click.BadParameter(f"is not JSON: {exc}", param_hint=option) from exc
     return value
 
