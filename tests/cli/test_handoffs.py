@@ -32,7 +32,7 @@ def test_a_handoff_is_left_from_inside_a_run_found_and_taken_up(
     created = cli("handoff", "create", *said, **here)
     assert created.exit_code == 0, created.stderr
     handoff_id = created.stdout.split()[1]
-    assert created.stdout == f"Handoff {handoff_id} of {session['id']} is kept, which goes on.\n"
+    assert created.stdout == f"Handoff {handoff_id} of {session['id']} is kept; the session goes on.\n"
     assert shown(cli, "create", *said, **here)["id"] == handoff_id
     facts = cli("handoff", "latest", "--from", "cli-1", **environ).stdout
     assert facts.startswith(f"{handoff_id}  from cli-1 to codex-*\n")

@@ -117,8 +117,8 @@ def create_command(
     if is_json:
         click.echo(json.dumps(kept, indent=2))
         return
-    goes_on = "which is over" if ends else "which goes on"
-    terminal.echo(f"Handoff {handoff_id} of {session_id} is kept, {goes_on}.")
+    goes_on = "is over" if ends else "goes on"
+    terminal.echo(f"Handoff {handoff_id} of {session_id} is kept; the session {goes_on}.")
     redactions = fields.number(kept, "redactions")
     if redactions:
         terminal.echo(f"What looked like a secret was taken out of it, {redactions:g} times.", is_error=True)
