@@ -372,11 +372,12 @@ def _answer(api: "Api", answer: "Answer", *, is_json: bool) -> None:
 
 def _echo_title(session: "dict[str, Json]", *, now: float) -> None:
     """Which session it is, and how it is."""
+    from holdfast.domain import scope as scopes
     from holdfast.doors.cli import fields, terminal
     from holdfast.doors.cli.layout import Span
-    from holdfast.doors.cli.words import scope_words, status_words
+    from holdfast.doors.cli.words import status_words
 
-    scope = scope_words(fields.text(session, "scope"))
+    scope = scopes.in_words(fields.text(session, "scope"))
     on_scope = f" on {scope}" if scope else ""
     terminal.echo(Span(fields.text(session, "id"), "bold"), f"  {fields.text(session, 'agent')}{on_scope}")
     terminal.echo(status_words(session, now=now))
