@@ -83,7 +83,11 @@ _KEY = (
     "machine this makes one:</p><pre class=copy>HOLDFAST_KEY=$(holdfast keys create --scope agent)</pre>"
 )
 
-_SOURCE = f'<p>This page is made of <a href="/openapi.json">the OpenAPI document</a>.</p>{_KEY}'
+_SOURCE = (
+    f'<p>This page is made of <a href="/openapi.json">the OpenAPI document</a>.</p>{_KEY}'
+    "<p><code>$ID</code> is the id of what is meant, and <code>fencing_token</code> the number that was answered to "
+    "whoever acquired the session.</p>"
+)
 
 _HOME = f"""<p>Keeps AI-agent sessions alive, accounted for, and recoverable. This server is running.</p>
 <h4>On the command line</h4>
