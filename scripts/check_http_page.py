@@ -26,9 +26,13 @@ validate requests, by `scripts/check_http_page.py`; `make check` compares. A run
 ## For every request
 
 - **Key**: `Authorization: Bearer <key>` or `X-API-Key: <key>`. A key's scope is `read`, `agent`, `operator` or `admin`;
-  each includes the ones before it. An operator's key may act for another account with `X-Account-Id`.
+  each includes the ones before it. An operator's key may act for another account with `X-Account-Id`. On the
+  server's own machine this makes one for the examples of these pages:
+  `HOLDFAST_URL=http://127.0.0.1:8787 HOLDFAST_KEY=$(holdfast keys create --scope agent)`
 - **Body**: JSON in UTF-8, `Content-Type: application/json`. Unknown fields, duplicate keys, NaN, integers outside
-  ±(2^53−1), nesting over 64, lone surrogates and NUL are refused. `1.0` passes where an integer is wanted.
+  ±(2^53−1), nesting over 64, lone surrogates and NUL are refused. `1.0` passes where an integer is wanted. What names
+  or explains something is not blank.
+- **`HEAD`** is taken wherever `GET` is. A header that says one thing, such as a key, is there once.
 - **Times** are RFC 3339 in UTC with milliseconds; lengths of time are seconds.
 - **`Idempotency-Key`** (8–255 of `A–Z a–z 0–9 . _ : -`) on every route that changes something: the same key and body
   get the same status and body again, with `Idempotency-Replayed: true`, and have one effect. Another body is 422. A

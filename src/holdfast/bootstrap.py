@@ -431,7 +431,8 @@ def _first_key(base: Base, url: str) -> list[str]:
         lines.append(f"       It could not be kept for the command line ({error}): set HOLDFAST_KEY to it.")
     if url != DEFAULT_URL:
         lines.append(f"       export HOLDFAST_URL={url}      so that the command line asks this server")
-    return [*lines, "Next:  ./holdfast run -- sleep 600      and in another terminal: ./holdfast ps"]
+    typed = "./holdfast" if Path("holdfast").is_file() else "holdfast"
+    return [*lines, f"Next:  {typed} run -- sleep 600      and in another terminal: {typed} ps"]
 
 
 def _failed(why: str) -> int:

@@ -15,7 +15,6 @@ CORRELATION_ID = "x-correlation-id"
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "",
         "/v1",
         "/v1/",

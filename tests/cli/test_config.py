@@ -22,6 +22,7 @@ from holdfast.config import (
     sqlite_path,
     without_password,
 )
+from holdfast.runner.machine_agent import SLOT_VARIABLE
 
 
 def errors_of(directory: Path, environ: dict[str, str], **flags: Given) -> list[SettingError]:
@@ -120,6 +121,7 @@ def test_every_wrong_setting_is_named_at_once_with_where_it_came_from(tmp_path: 
 
 def test_what_clients_tests_and_kubernetes_put_into_the_environment_is_ignored(tmp_path: Path) -> None:
     environ = dict.fromkeys(CLIENT_NAMES, "x") | {
+        SLOT_VARIABLE: "1",
         "HOLDFAST_TEST_DATABASE_URL": "x",
         "HOLDFAST_SERVICE_HOST": "10.0.0.1",
         "HOLDFAST_SERVICE_PORT_HTTP": "8787",

@@ -100,6 +100,12 @@ def test_a_refusal_has_a_code_a_sentence_and_changes_nothing(
     assert after == before
 
 
+def test_a_database_to_fill_that_is_none_is_named_as_it_was_given(cli: Cli, url: str) -> None:
+    done = cli("copy", "--to", "foo", "--database", url)
+    assert done.exit_code == 2
+    assert "Invalid value for --to: must look like sqlite:///" in done.stderr
+
+
 def test_what_is_served_is_not_touched(cli: Cli, url: str) -> None:
     path = sqlite_path(url)
     assert path is not None

@@ -89,6 +89,16 @@ def test_a_refusal_names_its_fields_and_ways_out_and_escapes_them(cli: Cli, fake
     ]
 
 
+def test_what_is_not_there_is_answered_with_what_lists_it(cli: Cli, fake: FakeServer) -> None:
+    fake.says(404, problem(404, "not_found", "There is no handoff with this id.", instance="/v1/handoffs/ho_x"))
+    result = cli("handoff", "show", "ho_x", HOLDFAST_URL=fake.url)
+    assert result.exit_code == 3
+    assert result.stderr.splitlines() == [
+        "There is no handoff with this id.",
+        "`holdfast handoff list` shows what there is.",
+    ]
+
+
 def test_with_json_a_failure_is_the_servers_document_on_standard_error(cli: Cli, fake: FakeServer) -> None:
     body = problem(409, "lease_held", "Somebody has it.", ways_out=[])
     fake.says(409, body)

@@ -32,13 +32,15 @@ def test_a_handoff_is_left_from_inside_a_run_found_and_taken_up(
     created = cli("handoff", "create", *said, **here)
     assert created.exit_code == 0, created.stderr
     handoff_id = created.stdout.split()[1]
-    assert created.stdout == f"Handoff {handoff_id} of {session['id']} is kept, which goes on.\n"
+    assert created.stdout == f"Handoff {handoff_id} of {session['id']} is kept; the session goes on.\n"
     assert shown(cli, "create", *said, **here)["id"] == handoff_id
     facts = cli("handoff", "latest", "--from", "cli-1", **environ).stdout
     assert facts.startswith(f"{handoff_id}  from cli-1 to codex-*\n")
     assert "the rest" in facts
     assert "\x1b[31m" not in facts
     assert cli("handoff", "list", "--to", "codex-1", **environ).stdout.splitlines()[1].split()[0] == handoff_id
+    assert shown(cli, "list", "--session", session["id"][-6:], **environ)[0]["id"] == handoff_id
+    assert cli("handoff", "list", "--to", "nobody", **environ).stdout == "No handoff is like that.\n"
     taken = cli("handoff", "ack", handoff_id, "--note", "mine", **environ)
     assert taken.stdout == f"Handoff {handoff_id} is acknowledged.\n"
     assert shown(cli, "done", handoff_id, **environ)["status"] == "done"

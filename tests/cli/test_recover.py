@@ -149,7 +149,7 @@ def test_after_as_many_restarts_as_were_allowed_the_failure_is_passed_on(
     words = ("run", "--scope", "often", "--restart", "on-failure:1", "--", "sh", "-c", "exit 9")
     done = holdfast(*words, home=home, environ=environ)
     assert (done.returncode, len(chain(server, "often"))) == (9, 2)
-    assert "not restarted again, after 1 times" in done.stderr
+    assert "not restarted again: it was restarted 1 time" in done.stderr
 
 
 def test_a_restart_ends_with_the_quarantine(home: Path, server: Server, environ: dict[str, str]) -> None:

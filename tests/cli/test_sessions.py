@@ -113,11 +113,14 @@ def test_the_token_of_a_run_is_not_sent_for_another_session(cli: Cli, server: Se
     assert read(server, other["id"])["end_reason"] == "manual"
 
 
-@pytest.mark.parametrize("state", ["{", "NaN", "@/nonexistent"])
-def test_a_state_that_is_no_json_is_a_wrong_usage(state: str, cli: Cli, environ: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("state", "wrong"),
+    [("{", "is not JSON"), ("NaN", "is not JSON"), ("@/nonexistent", "cannot read /nonexistent: No such file")],
+)
+def test_a_state_that_is_no_json_is_a_wrong_usage(state: str, wrong: str, cli: Cli, environ: dict[str, str]) -> None:
     result = cli("checkpoint", "ABCDEF", "--summary", "x", "--state", state, **environ)
     assert result.exit_code == 2
-    assert "is not JSON" in result.stderr
+    assert wrong in result.stderr
 
 
 def test_a_beat_renews_and_says_until_when(cli: Cli, server: Server, environ: dict[str, str]) -> None:

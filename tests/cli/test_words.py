@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from holdfast.domain.scope import in_words
 from holdfast.doors.cli.layout import Span
 from holdfast.doors.cli.table import Selection, footer, table
 from holdfast.doors.cli.watch import Seen, screen
-from holdfast.doors.cli.words import age, ago, duration, note_words, place_words, scope_words, short_ids, status_words
+from holdfast.doors.cli.words import age, ago, duration, note_words, place_words, short_ids, status_words
 from tests.cli.test_text import lines_of
 
 NOW = datetime(2026, 1, 17, 10, 0, 0, tzinfo=UTC).timestamp()
@@ -135,7 +136,7 @@ def test_an_age_has_one_unit_and_a_missing_time_no_words() -> None:
     ],
 )
 def test_a_scope_is_decoded_and_what_goes_without_saying_left_out(scope: str, words: str) -> None:
-    assert scope_words(scope) == words
+    assert in_words(scope) == words
 
 
 def test_a_short_id_is_the_shortest_end_that_no_other_has() -> None:

@@ -37,7 +37,7 @@ OPERATIONS: Final = {
     for method, operation in methods.items()
 }
 HERE: Final[Headers] = {"host": "127.0.0.1:8787"}
-OPEN: Final = ["/openapi.json", "/docs", "/metrics"]
+OPEN: Final = ["/", "/openapi.json", "/docs", "/metrics"]
 
 
 def test_the_document_is_openapi_3_1() -> None:
@@ -183,16 +183,21 @@ class Page(HTMLParser):
         self.texts.setdefault(self.tags[-1], []).append(data)
 
 
-def test_the_page_needs_nothing_but_its_own_style(local: Server) -> None:
-    response = local.call("GET", "/docs", headers=HERE)
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [("/", {"/docs", "/openapi.json", "/health", "/metrics"}), ("/docs", {"/openapi.json"})],
+    ids=["home", "docs"],
+)
+def test_a_page_needs_nothing_but_its_own_style(path: str, leads_to: set[str], local: Server) -> None:
+    response = local.call("GET", path, headers=HERE)
     read = Page(response.content)
     assert not {"script", "link", "img", "iframe", "object", "form", "base"} & set(read.tags)
     names = {name for name, _ in read.attributes}
     assert "style" not in names
     assert not [name for name in names if name.startswith("on")]
-    assert {value for name, value in read.attributes if name in ("src", "href") and not value.startswith("#")} == {
-        "/openapi.json"
-    }
+    links = {value for name, value in read.attributes if name in ("src", "href") and not value.startswith("#")}
+    assert links == leads_to
+    assert {local.call("GET", link, headers=HERE).status for link in links} == {200}
     digest = base64.b64encode(hashlib.sha256("".join(read.texts["style"]).encode()).digest()).decode()
     assert response.headers["content-security-policy"].split("; ")[:2] == [
         "default-src 'none'",

@@ -195,7 +195,7 @@ def test_standard_streams_and_other_descriptors_reach_the_command(world: World) 
     os.close(read_end)
 
     assert out == "from stdin, from three"
-    assert err == f"holdfast: session sess_1 on workspace=mach_test:{world.directory}\nerr\n"
+    assert err == f"holdfast: session sess_1 on {world.directory}\nerr\n"
 
 
 def test_a_reader_sees_the_end_when_the_command_closes_its_output(world: World) -> None:

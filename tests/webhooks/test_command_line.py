@@ -75,6 +75,9 @@ def test_the_command_line_makes_tries_lists_and_removes(
         made_session = api.request("POST", "/v1/sessions", body={"agent": "claude", "policy": policy}).body
         assert isinstance(made_session, dict)
         eventually(lambda: "session.late" in receiver.types)
+        short = str(made_session["id"])[-6:]
+        one = cli("webhook", "add", receiver.url, "--session", short, "--json").stdout
+        assert json.loads(one)["session_id"] == made_session["id"]
         api.request("POST", f"/v1/sessions/{made_session['id']}/end", body={})
         api.close()
         (line, total) = cli("stats", "--by", "agent", "--since", "1h").stdout.splitlines()[1:]

@@ -7,6 +7,7 @@ import apsw
 import pytest
 
 from holdfast.domain.errors import Code
+from holdfast.doors.workspace.main import GROUPS
 from holdfast.embedded import Embedded
 from tests.workspace.conftest import START_AT, Checkout, autonomous
 
@@ -636,6 +637,15 @@ def test_help_says_what_there_is(checkout: Checkout) -> None:
         said = checkout.say(group, "--help")
         assert (said.code, said.err) == (0, "")
     assert "--lease-seconds" in checkout.say("session-state", "start", "--help").out
+    assert checkout.say("gates", "set", "--help").out.startswith("Usage: holdfast gates set [OPTIONS] GATE...\n")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_verb_shows_an_example_of_its_own(checkout: Checkout, group: str) -> None:
+    usage = checkout.say(group, "--help").out.partition(" [OPTIONS]")[0]
+    for verb in usage.removeprefix(f"Usage: holdfast {group} ").split("|"):
+        _, _, examples = checkout.say(group, verb, "--help").out.partition("\nExamples:\n")
+        assert examples.startswith(f"  holdfast {group} {verb}")
 
 
 # No dead ends: whatever is there, somebody gets the workspace back as the refusal says.

@@ -4,6 +4,11 @@ from typing import NamedTuple
 
 from holdfast.domain.ids import AccountId, SessionId
 
+FORGES = ("github.com/", "gitlab.com/", "bitbucket.org/")
+"""Hosts that go without saying before a repository's name."""
+
+_OWN = "session="
+
 
 class Scope(NamedTuple):
     """The guard row of a scope: locked by whoever acquires it.
@@ -38,7 +43,38 @@ def canonical(parts: ScopeParts) -> str:
 
 def own_scope(session_id: SessionId) -> str:
     """The scope of a session that named none: itself alone."""
-    return f"session={session_id}"
+    return f"{_OWN}{session_id}"
+
+
+def in_words(scope: str) -> str:
+    """What a session works on: parts decoded, and what goes without saying left out.
+
+    `repo=github.com%2Facme%2Fapi;track=2` is `acme/api, track 2`; a scope of its own is empty.
+    """
+    if scope.startswith(_OWN):
+        return ""
+    from urllib.parse import unquote
+
+    pairs = [pair.partition("=") for pair in scope.split(";")]
+    parts = {name: unquote(value) for name, equals, value in pairs if equals}
+    if len(parts) != len(pairs) or not parts.keys() <= set(ScopeParts._fields):
+        return scope
+    words: list[str] = []
+    if "repo" in parts:
+        words.append(_without_forge(parts.pop("repo")))
+    if "workspace" in parts:
+        words.append(_without_machine(parts.pop("workspace")))
+    words += [f"{name.removesuffix('_id')} {value}" for name, value in parts.items()]
+    return ", ".join(words)
+
+
+def _without_forge(repository: str) -> str:
+    return next((repository.removeprefix(forge) for forge in FORGES if repository.startswith(forge)), repository)
+
+
+def _without_machine(workspace: str) -> str:
+    machine, colon, path = workspace.partition(":")
+    return path if colon and machine.startswith("mach_") else workspace
 
 
 def unused(account_id: AccountId, scope: str) -> Scope:

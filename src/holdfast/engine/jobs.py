@@ -104,11 +104,13 @@ class JobRunner:
                 return
         except (Refusal, StoreUnavailable) as failure:
             error = _reason(failure)
+            log.warning("job_failed job=%s error=%s", kind.name, error)
         except Exception as failure:
             log.exception("job_failed job=%s", kind.name)
             error = type(failure).__name__
         self._send(FinishJob(kind.schedule, claim, error))
-        log.info("job_finished job=%s error=%s", kind.name, error)
+        if error is None:
+            log.info("job_finished job=%s", kind.name)
 
     def _retire(self, kind: Kind, claim: Claim, *, keep_ms: int) -> bool:
         """Go through the rows that may have been kept long enough, the oldest first; whether it came to their end."""

@@ -264,7 +264,7 @@ class MachineAgent:
     def _delivered(self, delivered: int, *, of: int) -> None:
         self._is_delivering = False
         if delivered:
-            say(f"told the server the end of {delivered} sessions of which it had not heard it")
+            say(f"told the server of ends that it had not heard of: {delivered}")
         self._runs.scan()
         self._deliver_at = steady_seconds() + (DELIVER_SECONDS if self._runs.gone and delivered < of else 0.0)
 

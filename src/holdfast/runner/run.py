@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
-from urllib.parse import unquote
 
 from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.credentials import DEFAULT_URL, Credentials, CredentialsInvalid, find_credentials
 from holdfast.client.directories import data_directory, machine_id
 from holdfast.client.spool import Entry, Spool, SpoolFull, this_process
+from holdfast.domain import scope as scopes
 from holdfast.domain.limits import NAME_CHARS_MAX
 from holdfast.runner import heartbeat, predecessor, progress, restart, session
 from holdfast.runner.exits import CommandEnd, ExitCode, end_of, reason_of
@@ -189,7 +189,8 @@ def _run_with(
 
 def _present(begun: Session) -> Path | None:
     """Say that the session began and what the one before it left; the file in which the command finds that."""
-    say(f"session {begun.id} on {printable(unquote(str(begun.reply.get('scope'))))}")
+    scope = scopes.in_words(str(begun.reply.get("scope")))
+    say(f"session {begun.id}{f' on {printable(scope)}' if scope else ''}")
     left = predecessor.left_behind(begun.reply)
     if left is None:
         return None
@@ -479,7 +480,7 @@ class _Run:
             return
         policy = self._options.restart_policy
         if not restart.may_restart(policy, restarts=restarts):
-            say(f"not restarted again, after {restarts} times")
+            say(f"not restarted again: it was restarted {restarts} {'time' if restarts == 1 else 'times'}")
             return
         delay = restart.delay_seconds(restarts, draw=random.random())
         say(f"{reason_of(end)}: restarting in {delay:.0f} s")

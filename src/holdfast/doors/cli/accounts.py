@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, url_option
 
 if TYPE_CHECKING:
@@ -22,14 +23,17 @@ EXPORT_SILENCE_SECONDS = 60.0
 EPILOG = """\b
 Examples:
   holdfast accounts create acme --name "Acme Ltd" --live-sessions 50
+  holdfast accounts list
+  holdfast accounts show acme
   holdfast accounts change acme --live-sessions none
   holdfast accounts suspend acme --reason "the invoice is open"
+  holdfast accounts readmit acme
   holdfast accounts export acme > acme.jsonl
   holdfast accounts erase acme --confirm acme
 """
 
 
-@click.group("accounts", short_help="Create, limit, suspend, export and erase accounts.", epilog=EPILOG)
+@click.group("accounts", cls=Noun, short_help="Create, limit, suspend, export and erase accounts.", epilog=EPILOG)
 def accounts_command() -> None:
     """Look after the accounts of a server. Needs an admin key."""
 
@@ -52,7 +56,7 @@ limit_option = click.option(
 reason_option = click.option("--reason", metavar="TEXT", help="Why; it stands in the audit.")
 
 
-@accounts_command.command("create", short_help="Make an account.", epilog=EPILOG)
+@accounts_command.command("create", short_help="Make an account.")
 @click.argument("account_id")
 @name_option
 @limit_option

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, url_option
 
 if TYPE_CHECKING:
@@ -30,16 +31,20 @@ A webhook that asks for session.late needs no rule.
 Examples:
   holdfast alert add no_progress --after 30m
   holdfast alert add parked --after 2d --project web
+  holdfast alert list
   holdfast alert open alr_01JAB…
+  holdfast alert disable alr_01JAB…
+  holdfast alert enable alr_01JAB…
+  holdfast alert remove alr_01JAB…
 """
 
 
-@click.group("alert", short_help="Be told of sessions that are late or stuck.", epilog=EPILOG)
+@click.group("alert", cls=Noun, short_help="Be told of sessions that are late or stuck.", epilog=EPILOG)
 def alert_command() -> None:
     """Be told of sessions that are late, stand still or stay parked. Needs an operator's key."""
 
 
-@alert_command.command("add", short_help="Make a rule.", epilog=EPILOG)
+@alert_command.command("add", short_help="Make a rule.")
 @click.argument("about", type=click.Choice(["late", "no_progress", "parked", "detection_late"]))
 @click.option(
     "--after", metavar="TIME", help="How long it has to last: 30m, 2h. Defaults: 30m, a day, 5s; not for late."

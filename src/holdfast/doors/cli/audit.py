@@ -4,6 +4,7 @@ import json
 
 import click
 
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, url_option
 
 PAGES_MAX = 10_000
@@ -14,12 +15,13 @@ VERIFY_SECONDS = 600.0
 EPILOG = """\b
 Examples:
   holdfast audit list
+  holdfast audit list --target sess_01JAB…
   holdfast audit verify
   holdfast audit verify --noted 1742:9f86d081…
 """
 
 
-@click.group("audit", short_help="List and verify the audit.", epilog=EPILOG)
+@click.group("audit", cls=Noun, short_help="List and verify the audit.", epilog=EPILOG)
 def audit_command() -> None:
     """Read the audit of an account. Needs an operator's key."""
 
@@ -42,10 +44,16 @@ def list_command(*, target: str | None, url: str | None, is_json: bool) -> None:
     columns = [Column("NUMBER"), Column("AT"), Column("ACTION"), Column("TARGET")]
     columns += [Column("KEY", drop=1), Column("REASON", comfort=20, drop=2)]
     query = {} if target is None else {"target": target}
-    echo_list(every_item(connect(url), "/v1/audit", query, pages_max=PAGES_MAX), columns, row, is_json=is_json)
+    echo_list(
+        every_item(connect(url), "/v1/audit", query, pages_max=PAGES_MAX),
+        columns,
+        row,
+        is_json=is_json,
+        nothing="No record is like that.",
+    )
 
 
-@audit_command.command("verify", short_help="Say whether the audit is what was written.", epilog=EPILOG)
+@audit_command.command("verify", short_help="Say whether the audit is what was written.")
 @click.option("--noted", metavar="NUMBER:SHA256", help="What an earlier verification said the chain ended with.")
 @url_option
 @json_option

@@ -177,6 +177,7 @@ def restore_command(*, file: Path, may_replace: bool, is_json: bool, **flags: st
         file.absolute(), _settings(flags).database_url, may_replace=may_replace, on_progress=_Told(is_json=is_json)
     )
     _say_replaced(done, "Restored", is_json=is_json)
+    _say_as_it_was(is_json=is_json)
 
 
 @click.command(
@@ -199,6 +200,7 @@ def mark_restored_command(*, is_json: bool, **flags: str | None) -> None:
     from holdfast.maintenance.restoring import mark_restored
 
     _say_replaced(mark_restored(_settings(flags).database_url), "Marked as restored", is_json=is_json)
+    _say_as_it_was(is_json=is_json)
 
 
 @click.command(
@@ -220,10 +222,14 @@ def copy_command(*, target: str, is_json: bool, **flags: str | None) -> None:
     Tokens, numbers of events, cursors and idempotency keys stay as they are: the same history goes on there. All of it
     arrives or nothing. The old database is left as it is; it must not be served again.
     """
+    from holdfast.config import BadSettings
     from holdfast.maintenance.restoring import copy_to
 
     source = _settings(flags).database_url
-    target_url = _settings(flags | {"database_url": target}).database_url
+    try:
+        target_url = _settings(flags | {"database_url": target}).database_url
+    except BadSettings as exc:
+        raise click.BadParameter(exc.errors[0].message, param_hint="--to") from exc
     done = copy_to(source, target_url, on_progress=_Told(is_json=is_json))
     _say_replaced(done, "Copied", is_json=is_json)
     if not is_json:
@@ -290,9 +296,6 @@ def _say_replaced(done: "Replaced", verb: str, *, is_json: bool) -> None:
     rows = f", {done.rows} rows" if done.rows else ""
     terminal.echo(f"{verb}: {shown_url}{rows}.")
     terminal.echo(f"Fencing tokens go on above {done.token_floor}; the history is called {done.timeline}.")
-    terminal.echo(
-        "Keys, sessions and who holds what are as they were then: revoke, end or take over again what was since."
-    )
     if done.kept_aside is not None:
         terminal.echo(f"What was there before is kept: {done.kept_aside}")
     for warning in done.warnings:
@@ -303,6 +306,14 @@ def _settings(flags: dict[str, str | None]) -> "Settings":
     from holdfast.config import load
 
     return load(flags, os.environ, Path.cwd()).settings
+
+
+def _say_as_it_was(*, is_json: bool) -> None:
+    """What a copy need not be told: it is of this moment."""
+    if not is_json:
+        click.echo(
+            "Keys, sessions and who holds what are as they were then: revoke, end or take over again what was since."
+        )
 
 
 def _say_json(document: dict[str, Any]) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from holdfast.client.api import Json
+from holdfast.domain import scope as scopes
 from holdfast.doors.cli import fields, terminal
 from holdfast.doors.cli.fields import Document
 from holdfast.doors.cli.layout import Span
-from holdfast.doors.cli.words import ago, command_words, duration, scope_words, value_words
+from holdfast.doors.cli.words import ago, command_words, duration, value_words
 
 Fact = tuple[str, str]
 
@@ -43,8 +44,8 @@ def session_facts(session: Document, *, now: float) -> list[Fact]:
     meta.pop("command", None)
     details = session.get("error_details")
     return [
-        ("scope", scope_words(scope) or "its own"),
-        ("", scope if scope_words(scope) not in ("", scope) else ""),
+        ("scope", scopes.in_words(scope) or "its own"),
+        ("", scope if scopes.in_words(scope) not in ("", scope) else ""),
         ("activity", fields.text(session, "activity")),
         ("note", fields.text(session, "status_note")),
         ("progress", value_words(session.get("progress"))),
@@ -120,7 +121,7 @@ def handoff_facts(handoff: Document, *, now: float) -> list[Fact]:
         ("next", _lines(handoff, "next_actions")),
         ("blocked by", _lines(handoff, "blockers")),
         ("payload", _compact(payload) if has_more else ""),
-        ("about", scope_words(fields.text(handoff, "scope"))),
+        ("about", scopes.in_words(fields.text(handoff, "scope"))),
         ("issue", value_words(handoff.get("issue_number"))),
         ("branch", " ".join(filter(None, (fields.text(handoff, "branch"), fields.text(handoff, "commit_sha"))))),
         ("session", fields.text(handoff, "session_id")),

@@ -31,6 +31,10 @@ CONFLICT_STATUSES = frozenset({408, 409, 412, 423, 425, 428, 429, 503, 507})
 """Answers that another state, another moment or another token would change."""
 
 
+LISTS = {"handoffs": "handoff", "webhooks": "webhook", "alerts": "alert", "accounts": "accounts"}
+"""The noun whose `list` shows the ids that there are, by where in the API they are asked for."""
+
+
 class Missing(Exception):
     """What was meant cannot be found here: its text is the sentence that says so."""
 
@@ -118,11 +122,19 @@ def _refusal(refusal: ApiRefusal) -> list[str]:
     if hints:
         lines.append("What you can do:" if len(hints) > 1 else "You can:")
         lines += [f"  {hint}" for hint in hints]
+    elif refusal.code == "not_found" and (noun := LISTS.get(_kind(refusal))):
+        lines.append(f"`holdfast {noun} list` shows what there is.")
     elif refusal.retry_after_seconds is not None:
         lines.append(f"Try again in {duration(max(1.0, refusal.retry_after_seconds))}.")
     if refusal.status >= 500 and (request_id := fields.text(refusal.problem, "request_id")):
         lines.append(f"The request's id is {request_id}.")
     return lines
+
+
+def _kind(refusal: ApiRefusal) -> str:
+    """What was asked for: `handoffs` of `/v1/handoffs/ho_…`."""
+    _, _, kind, *_ = [*fields.text(refusal.problem, "instance").split("/"), "", "", ""]
+    return kind
 
 
 def _how_to_get_a_key() -> list[str]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, present, url_option
-from holdfast.doors.cli.sessions import SESSION_VARIABLE, session_path, token_of, token_option
+from holdfast.doors.cli.sessions import SESSION_VARIABLE, read_json, session_path, token_of, token_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,11 +29,15 @@ Examples:
   git log -3 --format=%s | holdfast handoff create --file -
   holdfast handoff latest --repo o/r
   holdfast handoff list --to codex-1 --status open
+  holdfast handoff show ho_01JAB…
   holdfast handoff ack ho_01JAB… --note "I take it from here"
+  holdfast handoff done ho_01JAB…
+  holdfast handoff return ho_01JAB… --note "not my part of the code"
+  holdfast handoff withdraw ho_01JAB…
 """
 
 
-@click.group("handoff", short_help="Leave word for whoever goes on, and find what was left.", epilog=EPILOG)
+@click.group("handoff", cls=Noun, short_help="Leave word for whoever goes on, and find what was left.", epilog=EPILOG)
 def handoff_command() -> None:
     """Leave word for whoever goes on, find what was left, take it up, give it back.
 
@@ -41,7 +46,7 @@ def handoff_command() -> None:
     """
 
 
-@handoff_command.command("create", short_help="Leave a handoff.", epilog=EPILOG)
+@handoff_command.command("create", short_help="Leave a handoff.")
 @click.option(
     "--session", envvar=SESSION_VARIABLE, metavar="SESSION", help=f"Whose it is. Default: {SESSION_VARIABLE}."
 )
@@ -95,7 +100,7 @@ def create_command(
         "to_agent": to_agent,
         "issue_number": issue_number,
         "schema": schema,
-        "payload": None if payload is None else _read_json(payload, hint="--payload"),
+        "payload": None if payload is None else read_json(payload, option="--payload"),
     }
     said |= {name: value for name, value in given.items() if value is not None}
     if not said.get("summary"):
@@ -112,8 +117,8 @@ def create_command(
     if is_json:
         click.echo(json.dumps(kept, indent=2))
         return
-    goes_on = "which is over" if ends else "which goes on"
-    terminal.echo(f"Handoff {handoff_id} of {session_id} is kept, {goes_on}.")
+    goes_on = "is over" if ends else "goes on"
+    terminal.echo(f"Handoff {handoff_id} of {session_id} is kept; the session {goes_on}.")
     redactions = fields.number(kept, "redactions")
     if redactions:
         terminal.echo(f"What looked like a secret was taken out of it, {redactions:g} times.", is_error=True)
@@ -122,7 +127,7 @@ def create_command(
 def _filters(function: "Callable[..., None]") -> "Callable[..., None]":
     """Options that narrow a search."""
     for option in (
-        click.option("--session", metavar="ID", help="Of this session."),
+        click.option("--session", metavar="SESSION", help="Of this session: its id, or characters of its end."),
         click.option("--issue", "issue_number", type=click.IntRange(min=1), metavar="N", help="About this issue."),
         click.option("--label", metavar="TEXT", help="With this label."),
         click.option("--status", metavar="STATUS", help="open, acknowledged, done, returned, superseded …"),
@@ -136,7 +141,7 @@ def _filters(function: "Callable[..., None]") -> "Callable[..., None]":
     return function
 
 
-@handoff_command.command("latest", short_help="Show what was left last.", epilog=EPILOG)
+@handoff_command.command("latest", short_help="Show what was left last.")
 @_filters
 @url_option
 @json_option
@@ -145,7 +150,7 @@ def latest_command(*, url: str | None, is_json: bool, **filters: str | int | Non
     from holdfast.doors.cli import fields
 
     api = connect(url)
-    answer = api.request("GET", "/v1/handoffs/latest", query=_query(filters))
+    answer = api.request("GET", "/v1/handoffs/latest", query=_query(api, filters))
     found = fields.child(fields.document_of(api, answer), "handoff")
     if is_json:
         click.echo(json.dumps(found or None, indent=2))
@@ -157,7 +162,7 @@ def latest_command(*, url: str | None, is_json: bool, **filters: str | int | Non
         raise click.exceptions.Exit(1)
 
 
-@handoff_command.command("list", short_help="List handoffs, newest first.", epilog=EPILOG)
+@handoff_command.command("list", short_help="List handoffs, newest first.")
 @_filters
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="How many.")
 @url_option
@@ -179,12 +184,13 @@ def list_command(*, limit: int, url: str | None, is_json: bool, **filters: str |
 
     columns = [Column("HANDOFF"), Column("AT", drop=2), Column("STATUS"), Column("FROM"), Column("TO", drop=3)]
     columns += [Column("LABEL", drop=1), Column("SUMMARY", comfort=20)]
-    query = {**_query(filters), "fields": "summary"}
-    listed = islice(every_item(connect(url), "/v1/handoffs", query, pages_max=PAGES_MAX), limit)
-    echo_list(listed, columns, row, is_json=is_json)
+    api = connect(url)
+    query = {**_query(api, filters), "fields": "summary"}
+    listed = islice(every_item(api, "/v1/handoffs", query, pages_max=PAGES_MAX), limit)
+    echo_list(listed, columns, row, is_json=is_json, nothing="No handoff is like that.")
 
 
-@handoff_command.command("show", short_help="Show all that a handoff says.", epilog=EPILOG)
+@handoff_command.command("show", short_help="Show all that a handoff says.")
 @click.argument("handoff_id")
 @url_option
 @json_option
@@ -203,7 +209,7 @@ def show_command(*, handoff_id: str, url: str | None, is_json: bool) -> None:
 def _status_command(name: str, status: str, short_help: str, about: str) -> None:
     """Add a verb that brings a handoff to a status."""
 
-    @handoff_command.command(name, short_help=short_help, help=about, epilog=EPILOG)
+    @handoff_command.command(name, short_help=short_help, help=about)
     @click.argument("handoff_id")
     @click.option("--note", metavar="TEXT", help="Why, or how. It is kept, and shown to others.")
     @url_option
@@ -243,9 +249,15 @@ def _post(api: "Api", path: str, body: "Mapping[str, Json]") -> "Document":
     return fields.document_of(api, api.request("POST", path, body=dict(body), idempotency_key=secrets.token_hex(16)))
 
 
-def _query(filters: "Mapping[str, str | int | None]") -> dict[str, str]:
-    names = {"session": "session_id", "label": "status_label"}
-    return {names.get(name, name): str(value) for name, value in filters.items() if value is not None}
+def _query(api: "Api", filters: "Mapping[str, str | int | None]") -> dict[str, str]:
+    from holdfast.doors.cli.pages import find_session_id
+
+    query = {name: str(value) for name, value in filters.items() if value is not None}
+    if "session" in query:
+        query["session_id"] = find_session_id(api, query.pop("session"))
+    if "label" in query:
+        query["status_label"] = query.pop("label")
+    return query
 
 
 def _read_handoff(file_name: str) -> "Document":
@@ -259,20 +271,8 @@ def _read_handoff(file_name: str) -> "Document":
         raise click.BadParameter(f"is longer than {INPUT_BYTES_MAX} characters", param_hint="--file")
     if not text.lstrip().startswith("{"):
         return {"summary": text.strip()}
-    value = _read_json(text, hint="--file")
+    value = read_json(text, option="--file")
     assert isinstance(value, dict), "what begins with a brace is an object"
-    return value
-
-
-def _read_json(text: str, *, hint: str) -> "Json":
-    """The JSON that an option holds, or the file that it names after `@`. Raises: click.BadParameter."""
-    from pathlib import Path
-
-    try:
-        content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
-        value: Json = json.loads(content)
-    except (OSError, ValueError) as exc:
-        raise click.BadParameter(f"is not JSON: {exc}", param_hint=hint) from exc
     return value
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holdfast.domain.actor import KeyScope
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, url_option
 
 if TYPE_CHECKING:
@@ -48,14 +49,20 @@ def _for(account: str | None) -> "dict[str, str]":
     return {} if account is None else {"X-Account-Id": account}
 
 
-@click.group("keys", short_help="Create, list, rotate and revoke keys.", epilog=EPILOG)
+@click.group("keys", cls=Noun, short_help="Create, list, rotate and revoke keys.", epilog=EPILOG)
 def keys_command() -> None:
     """Create, list, rotate and revoke the keys with which clients ask. Needs an admin key."""
 
 
-@keys_command.command("create", short_help="Make a key and print it, once.", epilog=EPILOG)
+@keys_command.command("create", short_help="Make a key and print it, once.")
 @click.option("--name", metavar="TEXT", help="What it is for. Default: its scope.")
-@click.option("--scope", type=click.Choice([str(each) for each in KeyScope]), default="agent", show_default=True)
+@click.option(
+    "--scope",
+    type=click.Choice([str(each) for each in KeyScope]),
+    default="agent",
+    show_default=True,
+    help="What it may do.",
+)
 @click.option("--account", metavar="ID", help="For this account, which is made if there is none. Default: one's own.")
 @click.option("--project", metavar="ID", help="For the sessions of this project alone. Default: of the whole account.")
 @click.option("--expires", metavar="WHEN", help="When it stops: after 90d, 12h or 30m, or at an RFC 3339 time.")
@@ -92,7 +99,7 @@ def create_command(
     terminal.echo(f"This is key {what}. It is not shown again.", is_error=True)
 
 
-@keys_command.command("rotate", short_help="Give a key a new secret and print it, once.", epilog=EPILOG)
+@keys_command.command("rotate", short_help="Give a key a new secret and print it, once.")
 @click.argument("key_id")
 @click.option("--overlap", metavar="TIME", help="How long the old secret stays good: 2h, 30m, 0. Default: a day.")
 @account_option
@@ -122,7 +129,7 @@ def rotate_command(*, key_id: str, overlap: str | None, account: str | None, url
     terminal.echo(f"This is the new secret of key {fields.text(made, 'id')}. {old}.", is_error=True)
 
 
-@keys_command.command("list", short_help="List keys, without the keys themselves.", epilog=EPILOG)
+@keys_command.command("list", short_help="List keys, without the keys themselves.")
 @account_option
 @url_option
 @json_option
@@ -165,7 +172,7 @@ def list_command(*, account: str | None, url: str | None, is_json: bool) -> None
     echo_list(keys, columns, row, is_json=is_json, nothing=nothing)
 
 
-@keys_command.command("revoke", short_help="Make a key useless.", epilog=EPILOG)
+@keys_command.command("revoke", short_help="Make a key useless.")
 @click.argument("key_id")
 @account_option
 @url_option

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from holdfast.domain.machine import MachineStatus
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, present, url_option
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ succeeded, else 1. Runs in other terminals go on.
 """
 
 
-@click.group("machine", short_help="Machines, their slots, and the agent of this one.", epilog=EPILOG)
+@click.group("machine", cls=Noun, short_help="Machines, their slots, and the agent of this one.", epilog=EPILOG)
 def machine_command() -> None:
     """List, register and change machines, and look after this one."""
 
 
-@machine_command.command("list", short_help="List machines and who is in their slots.", epilog=EPILOG)
+@machine_command.command("list", short_help="List machines and who is in their slots.")
 @click.option("--available", "is_available", is_flag=True, help="On which a session can begin.")
 @click.option("--status", type=click.Choice([str(each) for each in MachineStatus]), help="Only these.")
 @url_option
@@ -184,7 +185,14 @@ def remove_command(*, machine: str | None, url: str | None, is_json: bool) -> No
 @click.option(
     "--lease", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Default: 15, or three intervals."
 )
-@click.option("--stop-grace", type=click.FloatRange(min=0), default=10.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--stop-grace",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long commands may take to end before they are killed.",
+)
 @url_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def up_command(

@@ -28,52 +28,70 @@ Clients find the server by HOLDFAST_URL (else http://127.0.0.1:8787) and their
 key by HOLDFAST_KEY (else where the first start of a server kept it).
 """
 
-VERBS = {
-    "serve": "serve:serve_command",
-    "run": "run:run_command",
-    "ps": "ps:ps_command",
-    "show": "sessions:show_command",
-    "explain": "sessions:explain_command",
-    "events": "events:events_command",
-    "heartbeat": "sessions:heartbeat_command",
-    "checkpoint": "sessions:checkpoint_command",
-    "handoff": "handoffs:handoff_command",
-    "resume": "sessions:resume_command",
-    "end": "sessions:end_command",
-    "fence": "sessions:fence_command",
-    "stop": "sessions:stop_command",
-    "takeover": "sessions:takeover_command",
-    "recover": "recover:recover_command",
-    "archive": "sessions:archive_command",
-    "task": "tasks:task_command",
-    "project": "projects:project_command",
-    "machine": "machines:machine_command",
-    "session-state": "workspaces:session_state_command",
-    "escalation": "workspaces:escalation_command",
-    "gates": "workspaces:gates_command",
-    "prompt": "workspaces:prompt_command",
-    "git-hook": "workspaces:git_hook_command",
-    "jobs": "upkeep:jobs_command",
-    "cleanup": "upkeep:cleanup_command",
-    "stats": "stats:stats_command",
-    "webhook": "webhooks:webhook_command",
-    "alert": "alerts:alert_command",
-    "keys": "keys:keys_command",
-    "accounts": "accounts:accounts_command",
-    "audit": "audit:audit_command",
-    "status": "status:status_command",
-    "logs": "logs:logs_command",
-    "migrate": "databases:migrate_command",
-    "backup": "databases:backup_command",
-    "restore": "databases:restore_command",
-    "mark-restored": "databases:mark_restored_command",
-    "copy": "databases:copy_command",
-    "doctor": "databases:doctor_command",
-    "config": "config_command:config_command",
-    "openapi": "openapi:openapi_command",
-    "completion": "completion:completion_command",
+SECTIONS = {
+    "Begin": {
+        "serve": "serve:serve_command",
+        "run": "run:run_command",
+        "ps": "ps:ps_command",
+    },
+    "Sessions": {
+        "show": "sessions:show_command",
+        "explain": "sessions:explain_command",
+        "events": "events:events_command",
+        "heartbeat": "sessions:heartbeat_command",
+        "checkpoint": "sessions:checkpoint_command",
+        "resume": "sessions:resume_command",
+        "end": "sessions:end_command",
+        "stop": "sessions:stop_command",
+        "fence": "sessions:fence_command",
+        "takeover": "sessions:takeover_command",
+        "recover": "recover:recover_command",
+        "archive": "sessions:archive_command",
+    },
+    "Work": {
+        "handoff": "handoffs:handoff_command",
+        "task": "tasks:task_command",
+        "project": "projects:project_command",
+        "machine": "machines:machine_command",
+    },
+    "This checkout, with no server": {
+        "session-state": "workspaces:session_state_command",
+        "escalation": "workspaces:escalation_command",
+        "gates": "workspaces:gates_command",
+        "prompt": "workspaces:prompt_command",
+        "git-hook": "workspaces:git_hook_command",
+    },
+    "Being told": {
+        "webhook": "webhooks:webhook_command",
+        "alert": "alerts:alert_command",
+        "stats": "stats:stats_command",
+    },
+    "Looking after a server": {
+        "status": "status:status_command",
+        "logs": "logs:logs_command",
+        "jobs": "upkeep:jobs_command",
+        "cleanup": "upkeep:cleanup_command",
+        "keys": "keys:keys_command",
+        "accounts": "accounts:accounts_command",
+        "audit": "audit:audit_command",
+        "config": "config_command:config_command",
+    },
+    "Its database": {
+        "backup": "databases:backup_command",
+        "restore": "databases:restore_command",
+        "mark-restored": "databases:mark_restored_command",
+        "migrate": "databases:migrate_command",
+        "copy": "databases:copy_command",
+        "doctor": "databases:doctor_command",
+    },
+    "For programs and shells": {
+        "openapi": "openapi:openapi_command",
+        "completion": "completion:completion_command",
+    },
 }
-"""Where each verb lives, in the order in which help lists them."""
+"""Where each verb lives, under the titles and in the order in which help lists them."""
+
+VERBS = {verb: place for verbs in SECTIONS.values() for verb, place in verbs.items()}
 
 
 class Verbs(click.Group):
@@ -82,6 +100,14 @@ class Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, the first to need first."""
         return list(VERBS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs under their titles, all of them in the same columns."""
+        wide = max(map(len, VERBS))
+        for title, verbs in SECTIONS.items():
+            found = [(verb.ljust(wide), self.get_command(ctx, verb)) for verb in verbs]
+            with formatter.section(title):
+                formatter.write_dl([(verb, each.get_short_help_str(80)) for verb, each in found if each is not None])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb of this name; None: there is none."""

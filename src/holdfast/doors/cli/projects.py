@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from holdfast.domain.project import ProjectStatus
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, url_option
 
 if TYPE_CHECKING:
@@ -36,13 +37,15 @@ Exit codes: `holdfast --help` lists them.
 """
 
 
-@click.group("project", short_help="Add, change and look at projects.", epilog=EPILOG)
+@click.group("project", cls=Noun, short_help="Add, change and look at projects.", epilog=EPILOG)
 def project_command() -> None:
     """Look after projects."""
 
 
 project_argument = click.argument("project")
-status_option = click.option("--status", type=click.Choice([str(each) for each in ProjectStatus]))
+status_option = click.option(
+    "--status", type=click.Choice([str(each) for each in ProjectStatus]), help="How it stands."
+)
 
 
 def said_options(command: F) -> F:
@@ -60,7 +63,7 @@ def said_options(command: F) -> F:
     return command
 
 
-@project_command.command("add", short_help="Make a project.", epilog=EPILOG)
+@project_command.command("add", short_help="Make a project.")
 @project_argument
 @said_options
 @url_option
@@ -71,7 +74,7 @@ def add_command(*, project: str, url: str | None, is_json: bool, **said: str | N
     _echo(api, _write(api, "POST", "/v1/projects", {"id": project, **_given(said)}), is_json=is_json)
 
 
-@project_command.command("change", short_help="Change a project.", epilog=EPILOG)
+@project_command.command("change", short_help="Change a project.")
 @project_argument
 @said_options
 @url_option

@@ -60,7 +60,9 @@ Exit codes: `holdfast --help` lists them; with a COMMAND, that of the command.
 @click.option("--holder-id", metavar="TEXT", help="Who holds it by hand. Default: the key's id.")
 @click.option("--reason", metavar="TEXT", help="Why. It is kept, and shown to others.")
 @click.option("--force", is_flag=True, help="Although it lives, is quarantined or was stopped; an operator's right.")
-@click.option("--jobs", type=click.IntRange(1, JOBS_MAX), default=4, show_default=True, help="Commands at a time.")
+@click.option(
+    "--jobs", type=click.IntRange(1, JOBS_MAX), default=4, show_default=True, metavar="N", help="Commands at a time."
+)
 @command_options
 @url_option
 @json_option
@@ -124,9 +126,10 @@ def _list(api: "Api", filters: dict[str, str], *, is_json: bool) -> None:
 
 
 def _table(found: "Sequence[Document]", *, now: float) -> "list[Any]":
+    from holdfast.domain import scope as scopes
     from holdfast.doors.cli import fields, terminal
     from holdfast.doors.cli.layout import Column, Span, render
-    from holdfast.doors.cli.words import place_words, scope_words, short_ids, status_words, value_words
+    from holdfast.doors.cli.words import place_words, short_ids, status_words, value_words
 
     columns = [
         Column("ID"),
@@ -142,7 +145,7 @@ def _table(found: "Sequence[Document]", *, now: float) -> "list[Any]":
         [
             Span(names[fields.text(each, "id")], "bold"),
             Span(fields.text(each, "agent")),
-            Span(scope_words(fields.text(each, "scope"))),
+            Span(scopes.in_words(fields.text(each, "scope"))),
             status_words(each, now=now),
             Span(value_words(each.get("recovery_attempts"))),
             Span(place_words(each), "dim"),
@@ -154,10 +157,11 @@ def _table(found: "Sequence[Document]", *, now: float) -> "list[Any]":
 
 
 def _show(api: "Api", session: str, *, is_json: bool) -> None:
+    from holdfast.domain import scope as scopes
     from holdfast.doors.cli import fields, terminal
     from holdfast.doors.cli.facts import checkpoint_facts, echo_facts
     from holdfast.doors.cli.layout import Span
-    from holdfast.doors.cli.words import duration, scope_words, status_words, value_words
+    from holdfast.doors.cli.words import duration, status_words, value_words
 
     answer = api.request("GET", f"{_path(api, session)}/recovery")
     if is_json:
@@ -166,7 +170,7 @@ def _show(api: "Api", session: str, *, is_json: bool) -> None:
     known = fields.document_of(api, answer)
     old, analysis = fields.child(known, "session"), fields.child(known, "analysis")
     now = fields.at(known, "now_at") or present(answer)
-    scope = scope_words(fields.text(old, "scope"))
+    scope = scopes.in_words(fields.text(old, "scope"))
     on_scope = f" on {scope}" if scope else ""
     terminal.echo(Span(fields.text(old, "id"), "bold"), f"  {fields.text(old, 'agent')}{on_scope}")
     terminal.echo(status_words(old, now=now))

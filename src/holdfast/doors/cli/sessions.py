@@ -372,11 +372,12 @@ def _answer(api: "Api", answer: "Answer", *, is_json: bool) -> None:
 
 def _echo_title(session: "dict[str, Json]", *, now: float) -> None:
     """Which session it is, and how it is."""
+    from holdfast.domain import scope as scopes
     from holdfast.doors.cli import fields, terminal
     from holdfast.doors.cli.layout import Span
-    from holdfast.doors.cli.words import scope_words, status_words
+    from holdfast.doors.cli.words import status_words
 
-    scope = scope_words(fields.text(session, "scope"))
+    scope = scopes.in_words(fields.text(session, "scope"))
     on_scope = f" on {scope}" if scope else ""
     terminal.echo(Span(fields.text(session, "id"), "bold"), f"  {fields.text(session, 'agent')}{on_scope}")
     terminal.echo(status_words(session, now=now))
@@ -389,7 +390,9 @@ def read_json(text: str, *, option: str) -> "Json":
     try:
         content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
         value: Json = json.loads(content, parse_constant=_refuse_constant)
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
+        raise click.BadParameter(f"cannot read {text[1:]}: {exc.strerror}", param_hint=option) from exc
+    except ValueError as exc:
         raise click.BadParameter(f"is not JSON: {exc}", param_hint=option) from exc
     return value
 

@@ -21,7 +21,13 @@ Examples:
 
 
 @click.command("stats", short_help="Sessions, how they ended, and how soon silence was found.", epilog=EPILOG)
-@click.option("--by", type=click.Choice(["day", "agent", "project", "account"]), default="day", show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(["day", "agent", "project", "account"]),
+    default="day",
+    show_default=True,
+    help="What is a row.",
+)
 @click.option("--since", metavar="TIME", help="How far back: 12h, 30d. Default: 7d.")
 @click.option("--from", "from_time", metavar="TIME", help="From when on, RFC 3339.")
 @click.option("--to", "to_time", metavar="TIME", help="Until when, RFC 3339. Default: now.")

@@ -41,9 +41,9 @@ class Selection:
 
     def is_on_scope(self, scope: str) -> bool:
         """Whether a session's scope is one that is wanted."""
-        from holdfast.doors.cli.words import scope_words
+        from holdfast.domain import scope as scopes
 
-        return self.scope in scope or self.scope in scope_words(scope)
+        return self.scope in scope or self.scope in scopes.in_words(scope)
 
 
 def read_sessions(api: "Api", selection: Selection) -> "tuple[list[dict[str, Json]], float]":
@@ -88,9 +88,10 @@ def _rfc3339(at: float) -> str:
 
 def table(sessions: "Sequence[Mapping[str, Json]]", *, now: float, width: int | None) -> "list[Line]":
     """A line of titles and a line a session, within the width."""
+    from holdfast.domain import scope as scopes
     from holdfast.doors.cli import fields
     from holdfast.doors.cli.layout import Column, Span, render
-    from holdfast.doors.cli.words import age, note_words, place_words, scope_words, short_ids, status_words
+    from holdfast.doors.cli.words import age, note_words, place_words, short_ids, status_words
 
     columns = [
         Column("ID"),
@@ -110,7 +111,7 @@ def table(sessions: "Sequence[Mapping[str, Json]]", *, now: float, width: int | 
             [
                 Span(names[fields.text(each, "id")], "dim" if is_over else "bold"),
                 Span(fields.text(each, "agent")),
-                Span(scope_words(fields.text(each, "scope"))),
+                Span(scopes.in_words(fields.text(each, "scope"))),
                 status_words(each, now=now),
                 Span("" if started_at is None else age(now - started_at)),
                 Span(place_words(each), "dim"),

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 
 from holdfast.domain.task import TaskStatus
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, present, url_option
 from holdfast.doors.cli.sessions import SESSION_VARIABLE, TOKEN_VARIABLE, read_json
 
@@ -34,9 +35,15 @@ Examples:
   holdfast task add "write the parser" --project holdfast --priority 5
   holdfast task add "write its docs" --project holdfast --depends-on 7K3QZM
   holdfast task claim                         inside a run: for its session
+  holdfast task start 7K3QZM                  this one rather than the next
   holdfast task done 7K3QZM --result '{"pull_request": 12}'
   holdfast task fail 7K3QZM --error "the build is broken"
+  holdfast task block 7K3QZM --reason "waits for the new API key"
+  holdfast task release 7K3QZM --reason "somebody else knows this better"
   holdfast task list --project holdfast --ready
+  holdfast task show 7K3QZM
+  holdfast task change 7K3QZM --priority 9
+  holdfast task delete 7K3QZM
 
 \b
 TASK is an id as `holdfast task list` shows it, or whole, or four or more
@@ -48,7 +55,7 @@ Exit codes: `holdfast --help` lists them; 4 also where nothing is ready.
 """
 
 
-@click.group("task", short_help="Add, claim and finish tasks.", epilog=EPILOG)
+@click.group("task", cls=Noun, short_help="Add, claim and finish tasks.", epilog=EPILOG)
 def task_command() -> None:
     """Work off the tasks of projects: each is done by one session, for as long as that lives."""
 
@@ -69,7 +76,7 @@ def worker_options(command: F) -> F:
     return command
 
 
-@task_command.command("add", short_help="Add a task to a project.", epilog=EPILOG)
+@task_command.command("add", short_help="Add a task to a project.")
 @click.argument("name")
 @click.option("--project", metavar="ID", help="Which project. Default: that of the session it is reserved for.")
 @click.option("--description", metavar="TEXT", help="What there is to do.")
@@ -120,9 +127,9 @@ def add_command(
 
 @task_command.command("list", short_help="List tasks.")
 @click.option("--project", metavar="ID", help="Of this project.")
-@click.option("--session", metavar="SESSION", help="That were given to this session.")
-@click.option("--status", type=click.Choice([str(each) for each in TaskStatus]))
-@click.option("--ready", is_flag=True, help="That can be claimed.")
+@click.option("--session", metavar="SESSION", help="Only those that were given to this session.")
+@click.option("--status", type=click.Choice([str(each) for each in TaskStatus]), help="Only these.")
+@click.option("--ready", is_flag=True, help="Only those that can be claimed now.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. Default: {ROWS_DEFAULT}; all with --json."
 )
@@ -165,7 +172,7 @@ def show_command(*, task: str, url: str | None, is_json: bool) -> None:
         echo_facts(task_facts(fields.document_of(api, answer), now=present(answer)))
 
 
-@task_command.command("claim", short_help="Take the next task that is ready.", epilog=EPILOG)
+@task_command.command("claim", short_help="Take the next task that is ready.")
 @click.option("--project", metavar="ID", help="Of this project. Default: the session's.")
 @session_option
 @token_option
@@ -253,9 +260,9 @@ def release_command(
 
 @task_command.command("change", short_help="Change a task's name, priority, or what it waits for.")
 @task_argument
-@click.option("--name", metavar="TEXT")
-@click.option("--description", metavar="TEXT")
-@click.option("--priority", type=int, metavar="N")
+@click.option("--name", metavar="TEXT", help="What people call it.")
+@click.option("--description", metavar="TEXT", help="What there is to do.")
+@click.option("--priority", type=int, metavar="N", help="The higher is claimed first.")
 @click.option("--depends-on", multiple=True, metavar="TASK", help="In place of all before. May be repeated.")
 @click.option("--no-depends-on", is_flag=True, help="It waits for nothing.")
 @url_option

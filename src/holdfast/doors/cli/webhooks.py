@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from holdfast.doors.cli.nouns import Noun
 from holdfast.doors.cli.options import connect, json_option, url_option
 
 if TYPE_CHECKING:
@@ -25,28 +26,36 @@ TEST_POLL_SECONDS = 0.2
 EPILOG = """\b
 Examples:
   holdfast webhook add https://hooks.example.com/holdfast --type 'session.*'
+  holdfast webhook list
+  holdfast webhook show wh_01JAB…
   holdfast webhook test wh_01JAB…
   holdfast webhook deliveries wh_01JAB… --status dead
   holdfast webhook redeliver wh_01JAB… evt_01JAC…
+  holdfast webhook change wh_01JAB… --to https://hooks.example.com/new
   holdfast webhook rotate wh_01JAB… --overlap 2h
+  holdfast webhook disable wh_01JAB…
+  holdfast webhook enable wh_01JAB…
+  holdfast webhook remove wh_01JAB…
 """
 
 
-@click.group("webhook", short_help="Have events sent somewhere, and see what came of it.", epilog=EPILOG)
+@click.group("webhook", cls=Noun, short_help="Have events sent somewhere, and see what came of it.", epilog=EPILOG)
 def webhook_command() -> None:
     """Have events sent to receivers, signed as Standard Webhooks are. Needs an operator's key."""
 
 
 def _description(
-    description: str | None, types: tuple[str, ...], project: str | None, session: str | None
+    api: "Api", description: str | None, types: tuple[str, ...], project: str | None, session: str | None
 ) -> "dict[str, Json]":
+    from holdfast.doors.cli.pages import find_session_id
+
     body: dict[str, Json] = {} if description is None else {"description": description}
     if types:
         body["event_types"] = list(types)
     if project is not None:
         body["project_id"] = project
     if session is not None:
-        body["session_id"] = session
+        body["session_id"] = find_session_id(api, session)
     return body
 
 
@@ -55,10 +64,12 @@ type_option = click.option(
     "--type", "types", metavar="TYPE", multiple=True, help="Only these events, such as session.stalled or session.*."
 )
 project_option = click.option("--project", metavar="ID", help="Only events of this project.")
-session_option = click.option("--session", metavar="ID", help="Only events of this session.")
+session_option = click.option(
+    "--session", metavar="SESSION", help="Only events of this session: its id, or characters of its end."
+)
 
 
-@webhook_command.command("add", short_help="Have events sent to a URL; prints the secret, once.", epilog=EPILOG)
+@webhook_command.command("add", short_help="Have events sent to a URL; prints the secret, once.")
 @click.argument("target")
 @description_option
 @type_option
@@ -80,8 +91,9 @@ def add_command(
 
     Standard output gets the secret alone, with which the receiver checks signatures; it is never shown again.
     """
-    body = {"url": target, **_description(description, types, project, session)}
-    _tell_secret(connect(url), "/v1/webhooks", body, is_json=is_json)
+    api = connect(url)
+    body = {"url": target, **_description(api, description, types, project, session)}
+    _tell_secret(api, "/v1/webhooks", body, is_json=is_json)
 
 
 @webhook_command.command("rotate", short_help="Give a webhook a new secret and print it, once.")
@@ -164,8 +176,9 @@ def change_command(
     is_json: bool,
 ) -> None:
     """Change the webhook WEBHOOK_ID; what is not named stays."""
-    body = _description(description, types, project, session) | ({} if target is None else {"url": target})
-    _tell(connect(url), "PATCH", _path(webhook_id), body, is_json=is_json)
+    api = connect(url)
+    body = _description(api, description, types, project, session) | ({} if target is None else {"url": target})
+    _tell(api, "PATCH", _path(webhook_id), body, is_json=is_json)
 
 
 @webhook_command.command("enable", short_help="Send events to a webhook again, from now on.")
@@ -218,7 +231,14 @@ def test_command(*, webhook_id: str, url: str | None, is_json: bool) -> None:
 @webhook_command.command("deliveries", short_help="What was sent, or is to be sent, and what came of it.")
 @click.argument("webhook_id")
 @click.option("--status", type=click.Choice(["pending", "delivered", "dead"]), help="Only these.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many, newest first.",
+)
 @url_option
 @json_option
 def deliveries_command(*, webhook_id: str, status: str | None, limit: int, url: str | None, is_json: bool) -> None:

@@ -4,10 +4,8 @@ Pure; the texts may hold anything that somebody sent, and are made harmless wher
 """
 
 from collections.abc import Iterable
-from urllib.parse import unquote
 
 from holdfast.client.api import Json
-from holdfast.domain.scope import ScopeParts
 from holdfast.doors.cli import fields
 from holdfast.doors.cli.fields import Document
 from holdfast.doors.cli.layout import Span
@@ -16,11 +14,6 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 SHORT_ID_CHARS_MIN = 6
 """Of the end of an id, where it is random: a billion of them, and doubled ones are shown longer."""
-
-FORGES = ("github.com/", "gitlab.com/", "bitbucket.org/")
-"""Hosts that go without saying before a repository's name."""
-
-_OWN_SCOPE = "session="
 
 
 def duration(seconds: float) -> str:
@@ -63,35 +56,6 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
 def short_id(session_id: str) -> str:
     """The end of an id that is likely to be enough."""
     return session_id[-SHORT_ID_CHARS_MIN:]
-
-
-def scope_words(scope: str) -> str:
-    """What a session works on: parts decoded, and what goes without saying left out.
-
-    `repo=github.com%2Facme%2Fapi;track=2` is `acme/api, track 2`; a scope of its own is empty.
-    """
-    if scope.startswith(_OWN_SCOPE):
-        return ""
-    pairs = [pair.partition("=") for pair in scope.split(";")]
-    parts = {name: unquote(value) for name, equals, value in pairs if equals}
-    if len(parts) != len(pairs) or not parts.keys() <= set(ScopeParts._fields):
-        return scope
-    words: list[str] = []
-    if "repo" in parts:
-        words.append(_without_forge(parts.pop("repo")))
-    if "workspace" in parts:
-        words.append(_without_machine(parts.pop("workspace")))
-    words += [f"{name.removesuffix('_id')} {value}" for name, value in parts.items()]
-    return ", ".join(words)
-
-
-def _without_forge(repository: str) -> str:
-    return next((repository.removeprefix(forge) for forge in FORGES if repository.startswith(forge)), repository)
-
-
-def _without_machine(workspace: str) -> str:
-    machine, colon, path = workspace.partition(":")
-    return path if colon and machine.startswith("mach_") else workspace
 
 
 def status_words(session: Document, *, now: float) -> Span:

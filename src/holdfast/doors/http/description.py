@@ -1,8 +1,9 @@
-"""Routes that describe all the others: for programs, and for people."""
+"""Routes that describe the server and all other routes: for programs, and for people."""
 
 from collections.abc import Iterable
 from functools import cached_property
 
+from holdfast import __version__
 from holdfast.domain.actor import KeyScope
 from holdfast.doors.http import openapi, page
 from holdfast.doors.http.call import Answer, Call, Document
@@ -11,7 +12,7 @@ from holdfast.doors.http.routing import Route
 
 
 class Description:
-    """What there is to know of some routes. `routes` are those, and the two that tell of them.
+    """What there is to know of some routes. `routes` are those, and the three that tell of them.
 
     It is made when somebody first asks, beside the event loop: it takes longer than all else that a start does.
     Raises: KeyError for a route that is not described.
@@ -19,6 +20,7 @@ class Description:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         own = [
+            Route("GET", "/", self.home, KeyScope.READ, is_open_locally=True),
             Route("GET", "/openapi.json", self.document, KeyScope.READ, is_open_locally=True),
             Route("GET", "/docs", self.page, KeyScope.READ, is_open_locally=True),
         ]
@@ -37,6 +39,10 @@ class Description:
     @cached_property
     def _page(self) -> bytes:
         return page.page(self._document)
+
+    async def home(self, call: Call) -> Answer:
+        """What this is, and where to go: for who opens the server's address in a browser."""
+        return Answer(200, Document(b"text/html; charset=utf-8", page.home(__version__), page.HEADERS))
 
     async def document(self, call: Call) -> Answer:
         """This API, as an OpenAPI 3.1 document."""

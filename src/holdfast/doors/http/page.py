@@ -1,4 +1,4 @@
-"""The description of the HTTP API as one page of HTML: no script, nothing from elsewhere, everything escaped."""
+"""Pages of HTML, the description of the HTTP API above all: no script, nothing from elsewhere, everything escaped."""
 
 import base64
 import hashlib
@@ -29,6 +29,7 @@ nav ul { list-style: none; margin: 0; padding: 0; }
 nav a { display: flex; padding: .12rem 0; color: inherit; text-decoration: none; overflow-wrap: anywhere; }
 nav a:hover, nav a:focus { color: var(--accent); text-decoration: underline; }
 main { padding: 2rem clamp(1rem, 4vw, 3.5rem) 6rem; max-width: 68rem; }
+main:first-child { grid-column: 1 / -1; }
 h1 { margin: 0; font-size: 2rem; }
 h2.tag { margin: 3.5rem 0 .2rem; padding-bottom: .3rem; text-transform: capitalize; font-size: 1.5rem;
   border-bottom: 2px solid var(--line); }
@@ -54,8 +55,8 @@ td:first-child { white-space: nowrap; }
 td p { margin: 0; } td ul { margin: 0; padding-left: 1.1rem; }
 details { margin-top: .5rem; } summary { cursor: pointer; color: var(--accent); }
 a { color: var(--accent); }
-@media (max-width: 56rem) { body { display: block; } nav { position: static; height: auto; border-right: 0;
-  border-bottom: 1px solid var(--line); } }
+@media (max-width: 56rem) { body { display: block; } nav { position: static; height: auto; max-height: 40vh;
+  border-right: 0; border-bottom: 1px solid var(--line); } }
 @media print { nav { display: none; } body { display: block; } }
 """
 
@@ -77,11 +78,39 @@ HEADERS = (
 BASE = "http://127.0.0.1:8787"
 """Where a server listens unless it is told otherwise; for examples."""
 
+_KEY = (
+    "<p>In the examples, <code>$HOLDFAST_KEY</code> is your key; a click selects a whole example. On the server's own "
+    "machine this makes one:</p><pre class=copy>HOLDFAST_KEY=$(holdfast keys create --scope agent)</pre>"
+)
 
 _SOURCE = (
-    '<p>This page is made of <a href="/openapi.json">the OpenAPI document</a>. In the examples, <code>$KEY</code> is '
-    "your key; a click selects a whole example.</p>"
+    f'<p>This page is made of <a href="/openapi.json">the OpenAPI document</a>.</p>{_KEY}'
+    "<p><code>$ID</code> is the id of what is meant, and <code>fencing_token</code> the number that was answered to "
+    "whoever acquired the session.</p>"
 )
+
+_HOME = f"""<p>Keeps AI-agent sessions alive, accounted for, and recoverable. This server is running.</p>
+<h4>On the command line</h4>
+<div class=scroll><table>
+<tr><td><code>holdfast ps</code><td>who works on what, alive or late, and why
+<tr><td><code>holdfast run -- COMMAND</code><td>run any command inside a session
+<tr><td><code>holdfast status</code><td>whether the server is well, and what ails it
+<tr><td><code>holdfast --help</code><td>everything else
+</table></div>
+<h4>Over HTTP</h4>
+{_KEY}<pre class=copy>curl "{BASE}/v1/sessions" -H "Authorization: Bearer $HOLDFAST_KEY"</pre>
+<div class=scroll><table>
+<tr><td><a href="/docs">/docs</a><td>every route, with examples
+<tr><td><a href="/openapi.json">/openapi.json</a><td>the same for programs
+<tr><td><a href="/health">/health</a><td>whether it answers
+<tr><td><a href="/metrics">/metrics</a><td>figures, for Prometheus
+</table></div>"""
+
+
+def home(version: str) -> bytes:
+    """What is seen by somebody who opens the server's address in a browser."""
+    title = f"<h1>Holdfast <span class=faint>{escape(version)}</span></h1>"
+    return (_head("Holdfast") + f"<main>{title}{_HOME}</main></body></html>\n").encode()
 
 
 def page(document: Json) -> bytes:
@@ -100,12 +129,15 @@ def page(document: Json) -> bytes:
     body.append("<h2 class=tag id=schemas>Schemas</h2>")
     body += [_schema(document, name, schema) for name, schema in document["components"]["schemas"].items()]
     body.append("</main>")
-    head = (
+    return (_head(f"{info['title']} API") + "\n".join(body) + "</body></html>\n").encode()
+
+
+def _head(title: str) -> str:
+    return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(info['title'])} API</title><style>{STYLE}</style></head><body>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
     )
-    return (head + "\n".join(body) + "</body></html>\n").encode()
 
 
 def _operations(document: Json) -> Iterable[tuple[str, str, Json]]:
@@ -172,7 +204,7 @@ def curl(method: str, path: str, operation: Json) -> str:
     if method == "get":
         line += [f'--data-urlencode "{each["name"]}={_query_example(each)}"' for each in required]
     if operation["security"] and {} not in operation["security"]:
-        line.append('-H "Authorization: Bearer $KEY"')
+        line.append('-H "Authorization: Bearer $HOLDFAST_KEY"')
     if "requestBody" in operation:
         example = operation["requestBody"]["content"]["application/json"].get("example", {})
         text = json.dumps(example, ensure_ascii=False).replace("'", "'\\''")

@@ -108,7 +108,7 @@ ESCALATION = {
         resolve,
         lambda report: ["Escalation resolved: " + _escalation_lines(report)[0]],
         "What was asked for is done: name the escalation.",
-        takes_words=True,
+        takes_words="ESCALATION",
     ),
 }
 
@@ -120,7 +120,7 @@ GATES = {
         _gate_lines,
         "Set all gates at once, in order; the first unmet one comes next.",
         ("attention_anchor",),
-        takes_words=True,
+        takes_words="GATE...",
     ),
     "list": Verb("gates-list", COMMON, list_gates, _gate_lines, "The gates in order.", ("attention_anchor",)),
     "clear": Verb("gates-clear", COMMON, clear_gates, _gate_lines, "No gates any more."),

@@ -61,7 +61,7 @@ class Context(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A command. report: what its reports say as `command`."""
+    """A command. report: what its reports say as `command`. takes_words: what it takes besides options, if anything."""
 
     report: str
     options: tuple[Option, ...]
@@ -69,7 +69,7 @@ class Verb(NamedTuple):
     lines: Callable[[dict[str, Any]], list[str]]
     meaning: str
     keeps: tuple[str, ...] = ()
-    takes_words: bool = False
+    takes_words: str = ""
 
 
 def run(context: Context, command: Any, *, creates: bool = False) -> dict[str, Any]:

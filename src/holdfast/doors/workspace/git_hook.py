@@ -45,6 +45,11 @@ Usage: holdfast git-hook install|uninstall|check [OPTIONS]
   install    refuse `git push` from a session whose token is no longer current
   uninstall  put back what was there before
   check      what the hook asks: exit 0 if a push may go out, 1 if not
+
+Examples:
+  holdfast git-hook install
+  holdfast git-hook check && ./publish.sh
+  holdfast git-hook uninstall
 """
 
 

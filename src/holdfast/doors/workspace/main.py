@@ -25,13 +25,19 @@ EXAMPLES = {
         "  holdfast session-state start --lifecycle autonomous --actor-id w1 \\\n      --lease-seconds 300",
         "  holdfast session-state heartbeat --actor-id w1 --activity 'running the tests'",
         "  holdfast session-state takeover --actor-id w2 --reason 'w1 fell silent'",
+        "  holdfast session-state clear --actor-id w1 --reason done",
         "  holdfast session-state show --json",
     ),
     "escalation": (
         "  holdfast escalation add --reason 'which schema?' --blocking",
         "  holdfast escalation list",
+        "  holdfast escalation resolve esc_01JAB…",
     ),
-    "gates": ("  holdfast gates set 'tests pass' 'review done' --met 1", "  holdfast gates list"),
+    "gates": (
+        "  holdfast gates set 'tests pass' 'review done' --met 1",
+        "  holdfast gates list",
+        "  holdfast gates clear",
+    ),
 }
 EXIT_CODES = "Exit codes: 0 done, 2 usage, 3 refused, 4 conflict: try again, 1 anything else."
 
@@ -101,7 +107,10 @@ def carry_out(group: str, verb: Verb, argv: list[str]) -> int:
         }
     except HelpWanted:
         name = verb.report.removeprefix(f"{group}-")
-        print("\n".join([f"Usage: holdfast {group} {name} [OPTIONS]", "", verb.meaning, "", *help_of(verb.options)]))
+        called = f"holdfast {group} {name}"
+        examples = [each for each in EXAMPLES[group] if called in each]
+        lines = [f"Usage: {called} [OPTIONS] {verb.takes_words}".rstrip(), "", verb.meaning, "", *help_of(verb.options)]
+        print("\n".join([*lines, "", "Examples:", *examples, "", EXIT_CODES]))
         return words.DONE
     except Usage as usage:
         return _tell(verb, Stopped(words.USAGE, "usage", str(usage)), is_json=is_json)
