@@ -194,6 +194,44 @@ def test_every_way_out_of_a_refused_transition_works(status: str, account: Accou
             )
 
 
+@pytest.mark.parametrize("verb", ["complete", "start"])
+def test_a_parked_session_is_told_to_resume_before_it_asks_for_a_task(verb: str, account: Account) -> None:
+    session, other = account.start(scope="one"), account.start(scope="two")
+    lost, held, more = add(account), add(account), add(account)
+    made(say(account, "start", lost, session))
+    made(say(account, "release", lost, session))
+    made(say(account, "start", held, other))
+    assert account.say("park", session, reason="until tomorrow").status == 200
+    refused = [say(account, verb, task, session) for task in (lost, held, more)]
+    codes = ["task_lost", "task_held", "task_transition_not_allowed"]
+    assert [each.code for each in refused] == (codes if verb == "complete" else ["session_parked"] * 3)
+    for each in refused[:2]:
+        assert "resume" in {way["action"] for way in each.json["ways_out"]}
+        for way in each.json["ways_out"]:
+            if way["action"] not in ("resume", "end"):
+                assert account.call(way["method"], way["path"], way.get("body")).status == 200, way
+    way = next(way for way in refused[0].json["ways_out"] if way["action"] == "resume")
+    body = way["body"] | {"fencing_token": session["fencing_token"]}
+    assert account.call(way["method"], way["path"], body).status == 200
+    assert say(account, "start", lost, session).status == 200
+
+
+def test_a_task_whose_holders_lease_is_over_is_free_before_any_sweep(account: Account) -> None:
+    holder = account.start(scope="one", policy=SHORT)
+    other = account.start(scope="two", policy=LONG)
+    wanted, unwanted = add(account), add(account)
+    for task in (wanted, unwanted):
+        made(say(account, "start", task, holder))
+    assert account.call("DELETE", f"/v1/tasks/{unwanted['id']}").code == "task_in_progress"
+    assert say(account, "start", wanted, other).code == "task_held"
+    account.server.serve(1_000)
+    assert made(account.call("DELETE", f"/v1/tasks/{unwanted['id']}"))["deleted"] == {"tasks": 1}
+    assert made(say(account, "start", wanted, other))["session_id"] == other["id"]
+    told = Counter((each["type"], each["data"]["task_id"]) for each in account.events() if "task_id" in each["data"])
+    assert told["task.requeued", wanted["id"]] == told["task.requeued", unwanted["id"]] == 1
+    assert account.session(holder["id"])["status"] == "stalled"
+
+
 def test_what_waits_for_a_task_is_claimed_after_it_and_a_cycle_is_refused(account: Account) -> None:
     first = add(account, "first")
     second = add(account, "second", priority=9, depends_on=[first["id"]])

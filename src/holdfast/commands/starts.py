@@ -230,7 +230,8 @@ class StartSession(NamedTuple):
             require_held(view, found)
         for rival in found:
             if not (self.supersede and self.force):
-                raise in_the_way(rival, now=view.now)
+                # One that takes over begins a session of its own, to which a live one of this identity is a rival.
+                raise in_the_way(rival, to_start=own is None, now=view.now)
             self._superseded(view, rival)
 
     def _superseded(self, view: View, session: Session) -> None:

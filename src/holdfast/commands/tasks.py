@@ -270,14 +270,14 @@ class StartTask(NamedTuple):
         session = None
         if self.session_id is not None:
             session = _working(view, self.session_id, self.fencing_token)
-            row = find_task(view, self.task_id)
+            row = _settled(view, find_task(view, self.task_id))
             if row.held_by is not None:
-                task.require_holder(row, session_id=session.id)
+                task.require_holder(row, session_id=session.id, is_parked=False)
                 if row.status == TaskStatus.IN_PROGRESS:
                     return Reply(task_body(row))
         elif row.held_by is not None:
-            _let_time_decide(view, row.held_by)
-            row = find_task(view, self.task_id)
+            _require_operator(view, row.held_by)
+            row = _settled(view, row)
         return Reply(task_body(_start(view, row, session)))
 
 
@@ -383,7 +383,7 @@ class DeleteTask(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """What was deleted, counted. Raises: not_found, task_in_progress, task_needed."""
-        row = find_task(view, self.task_id)
+        row = _settled(view, find_task(view, self.task_id))
         if row.status == TaskStatus.IN_PROGRESS:
             ways_out = (WayOut(Action.RELEASE_TASK, row.held_by, target=row.id),)
             raise Refusal(Code.TASK_IN_PROGRESS, task_id=row.id, verb="deletion", ways_out=ways_out)
@@ -535,25 +535,32 @@ def _acted_on(view: View, task_id: TaskId, session_id: SessionId | None, fencing
     """
     row = find_task(view, task_id)
     if session_id is not None:
-        _beaten(view, session_id, fencing_token)
-        row = find_task(view, task_id)
-        task.require_holder(row, session_id=session_id)
+        session = _beaten(view, session_id, fencing_token)
+        row = _settled(view, find_task(view, task_id))
+        task.require_holder(row, session_id=session_id, is_parked=session.status == Status.PARKED)
     elif row.held_by is not None:
-        _let_time_decide(view, row.held_by)
-        row = find_task(view, task_id)
+        _require_operator(view, row.held_by)
+        row = _settled(view, row)
     return row
 
 
-def _let_time_decide(view: View, holder_id: SessionId) -> None:
+def _require_operator(view: View, holder_id: SessionId) -> None:
     """Where a task is held, only its holder may do something about it, or an operator. Raises: validation_failed."""
     if not may(view.actor, KeyScope.OPERATOR):
         raise _unacceptable("session_id", f"is required: session {holder_id} holds the task")
-    view.require(*both_keys(holder_id))
-    holder = view.get(Session, holder_id)
+
+
+def _settled(view: View, row: Task) -> Task:
+    """The task, let go of if the lease of the session that holds it is over and no sweep has come to that yet."""
+    if row.held_by is None:
+        return row
+    view.require(*both_keys(row.held_by))
+    holder = view.get(Session, row.held_by)
     assert holder is not None, "a session that holds a task is not deleted"
     settled = lifecycle.settle(holder, now=view.now)
     if settled.happenings:
         record(view, settled)
+    return find_task(view, row.id)
 
 
 def _next_ready(view: View, account_id: AccountId, queue: str) -> Task | None:
