@@ -250,6 +250,32 @@ def test_what_waits_for_a_task_is_claimed_after_it_and_a_cycle_is_refused(accoun
     assert say(account, "fail", second, session).fields == {"error_message"}
 
 
+def test_a_long_cycle_is_told_in_short(account: Account) -> None:
+    chain = [add(account)]
+    for _ in range(20):
+        chain.append(add(account, depends_on=[chain[-1]["id"]]))
+    refused = account.call("PATCH", f"/v1/tasks/{chain[0]['id']}", {"depends_on": [chain[-1]["id"]]})
+    assert refused.fields == {"depends_on"}
+    message = refused.json["errors"][0]["message"]
+    assert message.count(chain[0]["id"]) == 2
+    assert message.count("←") == 12
+    assert "…" in message
+
+
+def test_a_task_for_which_others_wait_is_deleted_once_they_do_not(account: Account) -> None:
+    needed = add(account)
+    waiting = sorted(add(account, depends_on=[needed["id"]])["id"] for _ in range(2))
+    for count, first_id in ((2, waiting[0]), (1, waiting[1])):
+        refused = account.call("DELETE", f"/v1/tasks/{needed['id']}")
+        assert refused.told == (409, "task_needed")
+        assert refused.json["waiting_task_id"] == first_id
+        assert f"{count} wait for it" in refused.json["detail"]
+        assert [way["action"] for way in refused.json["ways_out"]] == ["read_task", "change_dependencies"]
+        for way in refused.json["ways_out"]:
+            assert account.call(way["method"], way["path"], way.get("body")).status == 200
+    assert account.call("DELETE", f"/v1/tasks/{needed['id']}").status == 200
+
+
 def test_tasks_are_listed_by_what_they_are_and_deleted(account: Account) -> None:
     tasks = [add(account, f"name {number}", external_ref=f"#{number}") for number in range(5)]
     say(account, "start", tasks[0])

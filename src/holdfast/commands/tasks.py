@@ -387,10 +387,12 @@ class DeleteTask(NamedTuple):
         if row.status == TaskStatus.IN_PROGRESS:
             ways_out = (WayOut(Action.RELEASE_TASK, row.held_by, target=row.id),)
             raise Refusal(Code.TASK_IN_PROGRESS, task_id=row.id, verb="deletion", ways_out=ways_out)
-        waiting = len(view.members(Members(DEPENDENTS, (row.id,))))
-        if waiting:
-            ways_out = (WayOut(Action.READ_TASK, target=row.id),)
-            raise Refusal(Code.TASK_NEEDED, task_id=row.id, waiting=waiting, ways_out=ways_out)
+        waits: list[TaskDependency] = view.members(Members(DEPENDENTS, (row.id,)))
+        if waits:
+            first_id = min(wait.task_id for wait in waits)
+            ways_out = (WayOut(Action.READ_TASK, target=first_id), WayOut(Action.CHANGE_DEPENDENCIES, target=first_id))
+            data: dict[str, Any] = {"waiting": len(waits), "waiting_task_id": first_id}
+            raise Refusal(Code.TASK_NEEDED, task_id=row.id, ways_out=ways_out, **data)
         remove_task(view, row, rule=Rule.REQUESTED)
         return Reply({"id": row.id, "deleted": {"tasks": 1}})
 
@@ -687,10 +689,20 @@ def _require_no_cycle(view: View, row: Task, depends_on: tuple[TaskId, ...]) -> 
                 while at in came_from and came_from[at] != row.id:
                     at = came_from[at]
                     path.append(at)
-                raise _unacceptable("depends_on", "would make a cycle: " + " ← ".join([*path, row.id]))
+                raise _unacceptable("depends_on", f"would make a cycle: {_told_of_path([*path, row.id])}")
             if next_id not in came_from:
                 came_from[next_id] = at
                 to_visit.append(next_id)
+
+
+CYCLE_SHOWN_MAX: Final = 12
+"""Tasks of a cycle that a refusal names; of a longer one the middle is left out."""
+
+
+def _told_of_path(path: list[TaskId]) -> str:
+    half = CYCLE_SHOWN_MAX // 2
+    shown: list[str] = [*path[:half], "…", *path[-half:]] if len(path) > CYCLE_SHOWN_MAX else [*path]
+    return " ← ".join(shown)
 
 
 def _unacceptable(field: str, message: str) -> Refusal:
