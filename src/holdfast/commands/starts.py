@@ -156,6 +156,8 @@ class StartSession(NamedTuple):
             return self._taken_over(view, target, policy=policy, scope=scope)
         own = self._freshest(view, scope) if self.gives_up_lapsed else named or self._own(view, scope)
         while own is not None and self.supersede:
+            view.require(*needs_of_ending([own]))
+            require_held(view, [own])
             self._superseded(view, own)
             own = self._own(view, scope)
         self._clear_way(view, scope, own=own)

@@ -390,9 +390,9 @@ class DeleteTask(NamedTuple):
         waits: list[TaskDependency] = view.members(Members(DEPENDENTS, (row.id,)))
         if waits:
             first_id = min(wait.task_id for wait in waits)
-            ways_out = (WayOut(Action.READ_TASK, target=first_id), WayOut(Action.CHANGE_DEPENDENCIES, target=first_id))
+            instead = (WayOut(Action.READ_TASK, target=first_id), WayOut(Action.CHANGE_DEPENDENCIES, target=first_id))
             data: dict[str, Any] = {"waiting": len(waits), "waiting_task_id": first_id}
-            raise Refusal(Code.TASK_NEEDED, task_id=row.id, ways_out=ways_out, **data)
+            raise Refusal(Code.TASK_NEEDED, task_id=row.id, ways_out=instead, **data)
         remove_task(view, row, rule=Rule.REQUESTED)
         return Reply({"id": row.id, "deleted": {"tasks": 1}})
 
