@@ -219,16 +219,21 @@ def test_a_parked_session_is_told_to_resume_before_it_asks_for_a_task(verb: str,
 def test_a_task_whose_holders_lease_is_over_is_free_before_any_sweep(account: Account) -> None:
     holder = account.start(scope="one", policy=SHORT)
     other = account.start(scope="two", policy=LONG)
-    wanted, unwanted = add(account), add(account)
-    for task in (wanted, unwanted):
+    wanted, unwanted, changed, freed = (add(account) for _ in range(4))
+    for task in (wanted, unwanted, changed, freed):
         made(say(account, "start", task, holder))
     assert account.call("DELETE", f"/v1/tasks/{unwanted['id']}").code == "task_in_progress"
     assert say(account, "start", wanted, other).code == "task_held"
+    waits = {"depends_on": [wanted["id"]]}
+    assert account.call("PATCH", f"/v1/tasks/{changed['id']}", waits).code == "task_transition_not_allowed"
+    assert say(account, "block", freed).fields == {"session_id"}
     account.server.serve(1_000)
+    assert made(account.call("PATCH", f"/v1/tasks/{changed['id']}", waits))["waiting_count"] == 1
+    assert made(say(account, "block", freed))["status"] == "blocked"
     assert made(account.call("DELETE", f"/v1/tasks/{unwanted['id']}"))["deleted"] == {"tasks": 1}
     assert made(say(account, "start", wanted, other))["session_id"] == other["id"]
     told = Counter((each["type"], each["data"]["task_id"]) for each in account.events() if "task_id" in each["data"])
-    assert told["task.requeued", wanted["id"]] == told["task.requeued", unwanted["id"]] == 1
+    assert {told["task.requeued", task["id"]] for task in (wanted, unwanted, changed, freed)} == {1}
     assert account.session(holder["id"])["status"] == "stalled"
 
 

@@ -177,7 +177,7 @@ class PatchTask(NamedTuple):
         Raises: not_found, revision_conflict, validation_failed, task_transition_not_allowed where it has begun and may
         not wait for anything any more.
         """
-        before = find_task(view, self.task_id)
+        before = find_task(view, self.task_id) if self.depends_on is None else _settled(view, self.task_id)
         if self.revision is not None and self.revision != before.revision:
             ways_out = (
                 WayOut(Action.READ_TASK, target=before.id),
@@ -266,18 +266,17 @@ class StartTask(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The task. Raises: not_found, task_held, task_waiting, task_transition_not_allowed, and as a claim."""
-        row = find_task(view, self.task_id)
+        find_task(view, self.task_id)
         session = None
         if self.session_id is not None:
             session = _working(view, self.session_id, self.fencing_token)
-            row = _settled(view, find_task(view, self.task_id))
-            if row.held_by is not None:
-                task.require_holder(row, session_id=session.id, is_parked=False)
-                if row.status == TaskStatus.IN_PROGRESS:
-                    return Reply(task_body(row))
+        row = _settled(view, self.task_id)
+        if session is None:
+            _require_free(view, row)
         elif row.held_by is not None:
-            _require_operator(view, row.held_by)
-            row = _settled(view, row)
+            task.require_holder(row, session_id=session.id, is_parked=False)
+            if row.status == TaskStatus.IN_PROGRESS:
+                return Reply(task_body(row))
         return Reply(task_body(_start(view, row, session)))
 
 
@@ -383,7 +382,7 @@ class DeleteTask(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """What was deleted, counted. Raises: not_found, task_in_progress, task_needed."""
-        row = _settled(view, find_task(view, self.task_id))
+        row = _settled(view, self.task_id)
         if row.status == TaskStatus.IN_PROGRESS:
             ways_out = (WayOut(Action.RELEASE_TASK, row.held_by, target=row.id),)
             raise Refusal(Code.TASK_IN_PROGRESS, task_id=row.id, verb="deletion", ways_out=ways_out)
@@ -418,7 +417,7 @@ def reserve(view: View, task_id: TaskId, session: Session, *, recovered_id: Sess
     recovered_id: the session whose work it goes on with, which can be recovered without the task as well.
     Raises: not_found, task_held, task_transition_not_allowed.
     """
-    row = find_task(view, task_id)
+    row = _settled(view, task_id)
     view.require(project_key(row.account_id, row.project_id))
     if row.held_by is not None:
         raise task.held(row, WayOut(Action.RECOVER, recovered_id))
@@ -535,25 +534,25 @@ def _acted_on(view: View, task_id: TaskId, session_id: SessionId | None, fencing
 
     Raises: not_found, validation_failed, task_held, task_lost, and what a beat raises.
     """
-    row = find_task(view, task_id)
-    if session_id is not None:
-        session = _beaten(view, session_id, fencing_token)
-        row = _settled(view, find_task(view, task_id))
-        task.require_holder(row, session_id=session_id, is_parked=session.status == Status.PARKED)
-    elif row.held_by is not None:
-        _require_operator(view, row.held_by)
-        row = _settled(view, row)
+    find_task(view, task_id)
+    session = None if session_id is None else _beaten(view, session_id, fencing_token)
+    row = _settled(view, task_id)
+    if session is None:
+        _require_free(view, row)
+    else:
+        task.require_holder(row, session_id=session.id, is_parked=session.status == Status.PARKED)
     return row
 
 
-def _require_operator(view: View, holder_id: SessionId) -> None:
+def _require_free(view: View, row: Task) -> None:
     """Where a task is held, only its holder may do something about it, or an operator. Raises: validation_failed."""
-    if not may(view.actor, KeyScope.OPERATOR):
-        raise _unacceptable("session_id", f"is required: session {holder_id} holds the task")
+    if row.held_by is not None and not may(view.actor, KeyScope.OPERATOR):
+        raise _unacceptable("session_id", f"is required: session {row.held_by} holds the task")
 
 
-def _settled(view: View, row: Task) -> Task:
-    """The task, let go of if the lease of the session that holds it is over and no sweep has come to that yet."""
+def _settled(view: View, task_id: TaskId) -> Task:
+    """A task, let go of if the lease of the session that holds it is over and no sweep has come to that yet."""
+    row = find_task(view, task_id)
     if row.held_by is None:
         return row
     view.require(*both_keys(row.held_by))
