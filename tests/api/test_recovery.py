@@ -227,6 +227,19 @@ def test_a_session_that_was_asked_to_stop_is_not_brought_back(account: Account) 
     assert [(each["id"], each["can_recover"]) for each in beside["recoverable"]] == [(old["id"], False)]
 
 
+def test_every_way_out_works_where_another_session_broke_off_on_the_scope_since(account: Account) -> None:
+    subjects = reach(account, "abandoned", times=3, is_exclusive=True)
+    for subject in subjects:
+        account.start(scope=subject.scope, exclusive=True, holder_id="another", policy=REVIVABLE)
+    account.server.serve(LEASE_MS)
+    cases = [(VERBS["recover"](subject), subject) for subject in subjects]
+    refused = account.server.ask_all([request for request, _ in cases])
+    assert [(each.code, [way["action"] for way in each.json["ways_out"]]) for each in refused] == [
+        ("scope_lapsed", ["take_over", "recover"])
+    ] * 3
+    check_ways(account, cases)
+
+
 def test_the_list_tells_what_broke_off_oldest_first_and_why_it_is_blocked(account: Account) -> None:
     stalled = account.start(scope="repo=a", policy=REVIVABLE)
     failed = account.start(scope="repo=b", policy=REVIVABLE, exclusive=True)

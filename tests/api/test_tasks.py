@@ -194,6 +194,49 @@ def test_every_way_out_of_a_refused_transition_works(status: str, account: Accou
             )
 
 
+@pytest.mark.parametrize("verb", ["complete", "start"])
+def test_a_parked_session_is_told_to_resume_before_it_asks_for_a_task(verb: str, account: Account) -> None:
+    session, other = account.start(scope="one"), account.start(scope="two")
+    lost, held, more = add(account), add(account), add(account)
+    made(say(account, "start", lost, session))
+    made(say(account, "release", lost, session))
+    made(say(account, "start", held, other))
+    assert account.say("park", session, reason="until tomorrow").status == 200
+    refused = [say(account, verb, task, session) for task in (lost, held, more)]
+    codes = ["task_lost", "task_held", "task_transition_not_allowed"]
+    assert [each.code for each in refused] == (codes if verb == "complete" else ["session_parked"] * 3)
+    for each in refused[:2]:
+        assert "resume" in {way["action"] for way in each.json["ways_out"]}
+        for way in each.json["ways_out"]:
+            if way["action"] not in ("resume", "end"):
+                assert account.call(way["method"], way["path"], way.get("body")).status == 200, way
+    way = next(way for way in refused[0].json["ways_out"] if way["action"] == "resume")
+    body = way["body"] | {"fencing_token": session["fencing_token"]}
+    assert account.call(way["method"], way["path"], body).status == 200
+    assert say(account, "start", lost, session).status == 200
+
+
+def test_a_task_whose_holders_lease_is_over_is_free_before_any_sweep(account: Account) -> None:
+    holder = account.start(scope="one", policy=SHORT)
+    other = account.start(scope="two", policy=LONG)
+    wanted, unwanted, changed, freed = (add(account) for _ in range(4))
+    for task in (wanted, unwanted, changed, freed):
+        made(say(account, "start", task, holder))
+    assert account.call("DELETE", f"/v1/tasks/{unwanted['id']}").code == "task_in_progress"
+    assert say(account, "start", wanted, other).code == "task_held"
+    waits = {"depends_on": [wanted["id"]]}
+    assert account.call("PATCH", f"/v1/tasks/{changed['id']}", waits).code == "task_transition_not_allowed"
+    assert say(account, "block", freed).fields == {"session_id"}
+    account.server.serve(1_000)
+    assert made(account.call("PATCH", f"/v1/tasks/{changed['id']}", waits))["waiting_count"] == 1
+    assert made(say(account, "block", freed))["status"] == "blocked"
+    assert made(account.call("DELETE", f"/v1/tasks/{unwanted['id']}"))["deleted"] == {"tasks": 1}
+    assert made(say(account, "start", wanted, other))["session_id"] == other["id"]
+    told = Counter((each["type"], each["data"]["task_id"]) for each in account.events() if "task_id" in each["data"])
+    assert {told["task.requeued", task["id"]] for task in (wanted, unwanted, changed, freed)} == {1}
+    assert account.session(holder["id"])["status"] == "stalled"
+
+
 def test_what_waits_for_a_task_is_claimed_after_it_and_a_cycle_is_refused(account: Account) -> None:
     first = add(account, "first")
     second = add(account, "second", priority=9, depends_on=[first["id"]])
@@ -210,6 +253,32 @@ def test_what_waits_for_a_task_is_claimed_after_it_and_a_cycle_is_refused(accoun
     say(account, "complete", first, session)
     assert made(claim(account, session))["id"] == second["id"]
     assert say(account, "fail", second, session).fields == {"error_message"}
+
+
+def test_a_long_cycle_is_told_in_short(account: Account) -> None:
+    chain = [add(account)]
+    for _ in range(20):
+        chain.append(add(account, depends_on=[chain[-1]["id"]]))
+    refused = account.call("PATCH", f"/v1/tasks/{chain[0]['id']}", {"depends_on": [chain[-1]["id"]]})
+    assert refused.fields == {"depends_on"}
+    message = refused.json["errors"][0]["message"]
+    assert message.count(chain[0]["id"]) == 2
+    assert message.count("←") == 12
+    assert "…" in message
+
+
+def test_a_task_for_which_others_wait_is_deleted_once_they_do_not(account: Account) -> None:
+    needed = add(account)
+    waiting = sorted(add(account, depends_on=[needed["id"]])["id"] for _ in range(2))
+    for count, first_id in ((2, waiting[0]), (1, waiting[1])):
+        refused = account.call("DELETE", f"/v1/tasks/{needed['id']}")
+        assert refused.told == (409, "task_needed")
+        assert refused.json["waiting_task_id"] == first_id
+        assert f"{count} wait for it" in refused.json["detail"]
+        assert [way["action"] for way in refused.json["ways_out"]] == ["read_task", "change_dependencies"]
+        for way in refused.json["ways_out"]:
+            assert account.call(way["method"], way["path"], way.get("body")).status == 200
+    assert account.call("DELETE", f"/v1/tasks/{needed['id']}").status == 200
 
 
 def test_tasks_are_listed_by_what_they_are_and_deleted(account: Account) -> None:

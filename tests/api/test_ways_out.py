@@ -142,6 +142,15 @@ def _named_elsewhere(account: Account) -> tuple[Request, int | None]:
     return account.request("POST", "/v1/sessions", body), None
 
 
+def _alone_beside_a_lapsed_one(account: Account) -> tuple[Request, int | None]:
+    """A live session that is to have the scope alone, which another one held and left."""
+    account.start(scope="shared", holder_id="holder-1", policy=REVIVABLE)
+    mine = {"scope": "shared", "holder_id": "holder-2", "policy": {"lease_seconds": 3600}}
+    token = account.start(**mine)["fencing_token"]
+    account.server.serve(LEASE_MS)
+    return account.request("POST", "/v1/sessions", {"agent": "claude", "exclusive": True} | mine), token
+
+
 def _fenced(*, silent_ms: int) -> Scene:
     def scene(account: Account) -> tuple[Request, int | None]:
         started = account.start(scope="fenced", policy=REVIVABLE, exclusive=True)
@@ -192,6 +201,7 @@ SCENES: Final[dict[str, tuple[Scene, tuple[str, ...]]]] = {
         _starts({"policy": REVIVABLE}, silent_ms=FAIL_AFTER_MS, then={"exclusive": True}),
         ("start_taking_over", "take_over", "recover"),
     ),
+    "an exclusive resumption beside a lapsed session": (_alone_beside_a_lapsed_one, ("take_over", "recover")),
     "a client's id that names another scope": (_named_elsewhere, ("read", "start")),
     "a token that was never given": (_fenced(silent_ms=0), ("explain",)),
     "a token whose lease lapsed": (_fenced(silent_ms=LEASE_MS), ("explain", "start")),

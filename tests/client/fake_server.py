@@ -50,13 +50,17 @@ Rule = Callable[[Asked], Reply | None]
 
 
 class FakeServer:
-    """State of the server, the same over its restarts. rules: asked first, in order; None: the usual answer."""
+    """State of the server, the same over its restarts. rules: asked first, in order; None: the usual answer.
+
+    slot_count: of every machine; None: there is none.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.rules: list[Rule] = []
         self.stop_reason: str | None = None
         self.is_silent = False
+        self.slot_count: int | None = 4
         self.sessions: dict[str, dict[str, Any]] = {}
         self.reports: dict[str, Any] = {}
         self._replies: dict[tuple[str, str], tuple[Any, Reply]] = {}
@@ -169,6 +173,10 @@ class FakeServer:
         match asked.path.split("/")[1:]:
             case ["v1", "sessions"]:
                 return self._start(asked.body)
+            case ["v1", "machines", machine_id] if asked.method == "GET":
+                if self.slot_count is None:
+                    return problem(404, "not_found", "There is no such machine.")
+                return Reply(200, {"id": machine_id, "slot_count": self.slot_count})
             case ["v1", "sessions", "report"]:
                 is_new = asked.body["client_session_id"] not in self.reports
                 self.reports[asked.body["client_session_id"]] = asked.body

@@ -33,6 +33,7 @@ FLEET: Final = int(os.environ.get("HOLDFAST_PROOF_FLEET", "200"))
 
 KILLED_SHARE: Final = 0.3
 STOPPED_SHARE: Final = 0.1
+SLEEPING_SHARE: Final = 0.05
 
 MACHINE: Final = "mach_test"
 PROJECT: Final = "fleet"
@@ -67,7 +68,10 @@ class Run(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """The runs by what becomes of them. sleepers: stopped, and woken before anybody went on with their work."""
+    """The runs by what becomes of them.
+
+    stopped: until somebody went on with their work. sleepers: of the living, stopped too, and woken within their lease.
+    """
 
     killed: list[Run]
     stopped: list[Run]
@@ -75,14 +79,9 @@ class Fleet(NamedTuple):
     living: list[Run]
 
     @property
-    def lost(self) -> list[Run]:
-        """Those whose work somebody goes on with."""
-        return [*self.killed, *self.stopped]
-
-    @property
     def dead(self) -> list[Run]:
-        """Those that fall silent."""
-        return [*self.lost, *self.sleepers]
+        """Those that fall silent, and whose work somebody goes on with."""
+        return [*self.killed, *self.stopped]
 
 
 @contextmanager
@@ -113,12 +112,6 @@ def claimed(client: Client) -> int:
     """How many tasks are in progress."""
     found = client.get(f"/v1/tasks?project_id={PROJECT}&status=in_progress&include_total=true&limit=1")
     return int(found.body["total"])
-
-
-def taken(client: Client) -> int:
-    """How many slots of the machine are taken."""
-    found = client.get(f"/v1/machines/{MACHINE}").body
-    return int(found["slot_count"] - found["slots_free"])
 
 
 def listed(client: Client, path: str, **filters: str) -> list[dict[str, Any]]:
@@ -188,20 +181,19 @@ def prove(server: Server, directory: Path, *, size: int, pace: Pace) -> None:
         check_tasks(tasks(client), before, freed)
 
         recovered = recover_all(server, client, fleet)
-        assert {each["slot"] for each in recovered} == {run.slot for run in fleet.lost}
 
-        # Each of the slots that are free still is there for one session, and for no second one.
-        fresh = [start(client, number) for number in range(len(fleet.sleepers))]
-        assert {each["slot"] for each in fresh} == {run.slot for run in fleet.sleepers}
+        # Each slot of a dead one is there for the session that goes on with its work, and for no second one.
+        expected = {each["slot"]: each["id"] for each in recovered} | {run.slot: run.session_id for run in fleet.living}
+        assert len(expected) == size
+        assert holders(client) == expected
         refused = client.post("/v1/sessions", {"agent": "claude", "machine_id": MACHINE})
         assert (refused.status, refused.code) == (409, "no_free_slot")
 
-        given = claim_all(server, [each["id"] for each in (*recovered, *fresh)])
+        given = claim_all(server, [each["id"] for each in recovered])
         assert Counter(given) == dict.fromkeys(freed, 1)
 
         check_waking(client, fleet, before)
-        assert taken(client) == size
-        assert Counter(holders(client).values()).most_common(1)[0][1] == 1
+        assert holders(client) == expected
         now = tasks(client)
         assert {each: now[each] for each in before.keys() - freed} == {
             each: before[each] for each in before.keys() - freed
@@ -217,12 +209,13 @@ def split(runs: Sequence[Run]) -> Fleet:
     """The runs, spread over the slots."""
     killed, stopped = math.ceil(len(runs) * KILLED_SHARE), math.ceil(len(runs) * STOPPED_SHARE)
     spread = sorted(runs, key=lambda run: run.slot * 7 % (len(runs) + 1))
-    dying = spread[killed : killed + stopped]
-    return Fleet(spread[:killed], dying[::2], dying[1::2], spread[killed + stopped :])
+    living = spread[killed + stopped :]
+    sleepers = living[: math.ceil(len(runs) * SLEEPING_SHARE)]
+    return Fleet(spread[:killed], spread[killed : killed + stopped], sleepers, living)
 
 
 def disaster(server: Server, client: Client, fleet: Fleet) -> None:
-    """Some runs die, the server does, others die while it is away, and others stand still."""
+    """Some runs die, the server does, others die while it is away, and others stand still, for good or for a while."""
     for run in fleet.killed[::2]:
         run.process.kill()
     server.kill()
@@ -232,6 +225,10 @@ def disaster(server: Server, client: Client, fleet: Fleet) -> None:
     server.start()
     for run in (*fleet.stopped, *fleet.sleepers):
         run.process.send_signal(signal.SIGSTOP)
+    sleeping = {run.session_id for run in fleet.sleepers}
+    eventually(lambda: sleeping <= sessions(client, liveness="late").keys(), seconds_max=60)
+    for run in fleet.sleepers:
+        run.process.send_signal(signal.SIGCONT)
 
 
 def check_detection(told: Told, *, dead: set[str], living: set[str]) -> None:
@@ -256,12 +253,12 @@ def check_tasks(now: dict[str, dict[str, Any]], before: dict[str, dict[str, Any]
 
 
 def recover_all(server: Server, client: Client, fleet: Fleet) -> list[dict[str, Any]]:
-    """Recover each of the lost; the new sessions, one each, linked both ways."""
+    """Recover each of the dead; the new sessions, one each, linked both ways."""
     found: list[dict[str, Any]] = []
     overlaps: list[int] = []
     with ExitStack() as stack:
         clients = [stack.enter_context(Client(server)) for _ in range(RECOVERERS)]
-        for number, run in enumerate(fleet.lost):
+        for number, run in enumerate(fleet.dead):
             if number % 4 == 0:
                 # The first one never hears the answer, and asks again.
                 recovery(client, run, "holder-0", ask_only=True)
@@ -279,13 +276,13 @@ def recover_all(server: Server, client: Client, fleet: Fleet) -> list[dict[str, 
             found.append(new)
     assert max(overlaps) > 1, "no two recoverers ever asked at the same time"
     known = sessions(client)
-    for run, new in zip(fleet.lost, found, strict=True):
+    for run, new in zip(fleet.dead, found, strict=True):
         old = known[run.session_id]
         assert (old["status"], old["end_reason"], old["recovered_by"]) == ("ended", "recovered", new["id"])
         assert known[new["id"]]["recovered_from"] == old["id"]
         assert new["fencing_token"] > 1
     from_whom = Counter(each["recovered_from"] for each in known.values() if each["recovered_from"] is not None)
-    assert from_whom == dict.fromkeys((run.session_id for run in fleet.lost), 1)
+    assert from_whom == dict.fromkeys((run.session_id for run in fleet.dead), 1)
     return found
 
 
@@ -326,27 +323,27 @@ def claim_all(server: Server, session_ids: Sequence[str]) -> list[str]:
 
 
 def check_waking(client: Client, fleet: Fleet, before: dict[str, dict[str, Any]]) -> None:
-    """Whoever wakes finds that others went on with its work, and stops; or goes on, without its slot and its tasks."""
-    for run in (*fleet.stopped, *fleet.sleepers):
+    """Whoever wakes finds that others went on with its work: it stops, and nothing that it says is taken."""
+    for run in fleet.stopped:
         run.process.send_signal(signal.SIGCONT)
     for run in fleet.stopped:
         assert run.process.wait(60) == ExitCode.SESSION_LOST
-    woken = {run.session_id for run in fleet.sleepers}
-    eventually(lambda: woken.isdisjoint(lapsed(client)), seconds_max=60)
     now = sessions(client)
-    assert {(now[each]["status"], now[each]["slot"]) for each in woken} <= {("active", None)}
-    assert {now[run.session_id]["end_reason"] for run in fleet.stopped} == {"recovered"}
-    for task_id, each in before.items():
-        if each["session_id"] in woken:
-            refused = client.post(f"/v1/tasks/{task_id}/complete", {"session_id": each["session_id"]})
-            assert (refused.status, refused.code) == (409, "task_held")
-
-
-def start(client: Client, number: int) -> dict[str, Any]:
-    body = {"agent": "claude", "holder_id": f"fresh-{number}", "scope": f"fresh {number}", "machine_id": MACHINE}
-    answer = client.post("/v1/sessions", {**body, "project_id": PROJECT})
-    assert answer.status == 201, answer
-    return answer.body
+    woken = {run.session_id for run in fleet.stopped}
+    assert {(now[each]["status"], now[each]["end_reason"]) for each in woken} == {("ended", "recovered")}
+    for session_id in woken:
+        said: list[tuple[str, dict[str, Any]]] = [
+            ("heartbeat", {}),
+            ("checkpoint", {"summary": "all of it is done"}),
+            ("end", {"end_reason": "completed"}),
+        ]
+        refused = [client.post(f"/v1/sessions/{session_id}/{verb}", body) for verb, body in said]
+        refused += [
+            client.post(f"/v1/tasks/{task_id}/complete", {"session_id": session_id})
+            for task_id, each in before.items()
+            if each["session_id"] == session_id
+        ]
+        assert {(each.status, each.code) for each in refused} == {(409, "session_recovered")}
 
 
 def test_the_dead_are_found_in_time_and_what_was_theirs_is_there_once(sqlite_url: str, tmp_path: Path) -> None:

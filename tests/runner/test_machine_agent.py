@@ -1,5 +1,6 @@
 """`holdfast machine up` with real processes and a real server: what it says of the machine and of what dies there."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.client.spool import RUNNER_GONE
+from holdfast.client.spool import RUNNER_GONE, Entry, Spool, this_process
+from holdfast.runner.run_watch import RunWatch
 from tests.proof.client import Client
 from tests.runner.processes import arguments, children_of, environ, is_alive, kill_group
 from tests.support.server import KEY, PROGRAM, Server, eventually
@@ -101,6 +103,36 @@ def test_a_killed_run_is_told_at_once_and_its_slot_is_free(world: World) -> None
         assert agent.wait(30) == 0
     assert world.machine()["status"] == "offline"
     assert not list((world.directory / ".local/share/holdfast/spool").glob("*.json"))
+
+
+def test_a_reused_process_id_keeps_no_session_alive(world: World) -> None:
+    with world.run(*LONG_LEASE, "--scope", "work", "--", "sleep", "1000") as run:
+        eventually(lambda: len(world.sessions(status="active")) == 1 and bool(children_of(run.pid)))
+        run.kill()
+        run.wait()
+    (path,) = (world.directory / ".local/share/holdfast/spool").glob("*.json")
+    entry = json.loads(path.read_text())
+    # The system gives the id to somebody else, who lives on.
+    entry["runner"]["pid"] = world.server.pid
+    path.write_text(json.dumps(entry))
+    with world.agent():
+        eventually(lambda: len(world.sessions(status="failed")) == 1)
+    assert not path.exists()
+
+
+def test_an_agent_tells_of_a_run_whose_process_id_it_got_itself(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", tell=pytest.fail)
+    own = this_process()
+    entries = {
+        "run-before": own._replace(started="1"),
+        "run-own": own,
+    }
+    for name, runner in entries.items():
+        spool.open(Entry(name, "http://x", f"key-{name}", runner, {}, session_id="sess_1"))
+    watch = RunWatch(spool, url="http://x", add=lambda *_: None, remove=lambda _: None)
+    watch.scan()
+    assert watch.gone == {"run-before"}
+    watch.close()
 
 
 def test_a_run_that_ends_by_itself_is_its_own_business(world: World) -> None:

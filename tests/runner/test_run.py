@@ -738,6 +738,17 @@ def test_a_killed_run_that_the_server_knows_is_left_to_the_server(world: World) 
     assert world.server.sessions["sess_1"]["status"] == "active"
 
 
+@pytest.mark.parametrize("slot_count", [None, 0], ids=["unknown machine", "no slots"])
+def test_a_run_in_a_slot_of_a_machine_without_any_is_not_run(slot_count: int | None, world: World) -> None:
+    world.server.slot_count = slot_count
+    ran = run("--slot", "3", "--", "touch", "it-ran", environ=world.environ, cwd=world.directory)
+    assert ran.returncode == ExitCode.START_REFUSED
+    assert "machine mach_test has no slots" in ran.stderr
+    assert "holdfast machine up --slots" in ran.stderr
+    assert not world.server.asked_for("/v1/sessions")
+    assert not (world.directory / "it-ran").exists()
+
+
 def test_a_run_asks_for_the_slot_that_was_named_or_for_none(world: World) -> None:
     run("--slot", "3", "--", "true", environ=world.environ, cwd=world.directory)
     run("--no-slot", "--", "true", environ=world.environ, cwd=world.directory)

@@ -211,6 +211,7 @@ def test_a_receiver_that_says_nothing_or_nonsense_is_tried_again(scene: Scene, r
         "nonsense": (10, lambda _: Reply(content=b"what?\r\n\r\n")),
         "nothing": (10, lambda _: Reply(content=b"")),
         "too much": (10, lambda _: Reply(content=b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1_000_000)),
+        "no end": (10, lambda _: Reply(content=b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000 + b"HTTP/1.1 204 X\r\n\r\n")),
     }
     try:
         for what, (timeout_seconds, answer) in answers.items():
@@ -226,7 +227,8 @@ def test_a_receiver_that_says_nothing_or_nonsense_is_tried_again(scene: Scene, r
         "silence": ("pending", None, "no answer within 0.2 s"),
         "nonsense": ("pending", None, "its answer is not HTTP"),
         "nothing": ("pending", None, "it hung up without an answer"),
-        "too much": ("pending", None, "its answer is not HTTP"),
+        "too much": ("pending", None, "its answer does not begin within 16 KiB"),
+        "no end": ("pending", None, "its answer does not begin within 16 KiB"),
     }
 
 

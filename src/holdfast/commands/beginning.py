@@ -205,12 +205,15 @@ def held_elsewhere(scope: str) -> Refusal:
     return Refusal(Code.LEASE_HELD, scope=scope, holder="another project", ways_out=(WayOut(Action.REPEAT_LATER),))
 
 
-def in_the_way(rival: Session, *, now: Moment) -> Refusal:
-    """The refusal that a rival causes: its lease is running, or it fell silent and was not given up."""
+def in_the_way(rival: Session, *, to_start: bool, now: Moment) -> Refusal:
+    """The refusal that a rival causes: its lease is running, or it fell silent and was not given up.
+
+    to_start: it is a new session that is refused, by a start that may take the rival over instead.
+    """
     settled = settle(rival, now=now).session
     if phase(settled) in LIVE:
         return lifecycle.lease_held(settled, now=now)
-    return lifecycle.scope_lapsed(settled)
+    return lifecycle.scope_lapsed(settled, to_start=to_start)
 
 
 def give_way(view: View, old: Session, *, successor_id: SessionId, is_forced: bool, reason: str | None) -> None:

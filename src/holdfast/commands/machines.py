@@ -8,7 +8,7 @@ from holdfast.commands.bodies import Body
 from holdfast.commands.holding import audit, is_seen, record
 from holdfast.commands.lists import AgeSearch, Filter, ListSpec, Operator
 from holdfast.commands.releasing import require_held
-from holdfast.commands.rows import Key, Need, both_keys, session_key
+from holdfast.commands.rows import Key, Need, both_keys
 from holdfast.commands.slots import let_go, machine_key, slots_of
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle, machine
@@ -222,11 +222,10 @@ def free_lapsed(view: View, row: Machine, *, numbers: Collection[int] | None = N
     """Have slots let go of by sessions whose lease is over and that no sweep has come to yet. numbers: None: all."""
     taken = [each for each in find_slots(view, row) if numbers is None or each.number in numbers]
     ids = [each.session_id for each in taken if each.session_id is not None]
-    view.require(*map(session_key, ids))
+    view.require(*[key for session_id in ids for key in both_keys(session_id)])
     sessions = [view.get(Session, session_id) for session_id in ids]
     settled = [lifecycle.settle(session, now=view.now) for session in sessions if session is not None]
     lapsed = [each for each in settled if each.happenings]
-    view.require(*[key for each in lapsed for key in both_keys(each.session.id)])
     require_held(view, [each.session for each in lapsed])
     for each in lapsed:
         record(view, each._replace(session=lifecycle.rescheduled(each.session)))

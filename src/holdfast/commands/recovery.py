@@ -124,7 +124,7 @@ class RecoverSession(NamedTuple):
             old, successor_id=successor_id, is_forced=self.force, reason=self.reason, scope=scope, now=view.now
         )
         for rival in rivals(view, old.scope, is_exclusive=old.exclusive, except_ids=(old.id,)):
-            raise in_the_way(rival, now=view.now)
+            raise in_the_way(rival, to_start=False, now=view.now)
         record(view, recovered)
         if self.retry_failed_tasks:
             retry_failed(view, old)

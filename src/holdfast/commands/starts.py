@@ -156,6 +156,8 @@ class StartSession(NamedTuple):
             return self._taken_over(view, target, policy=policy, scope=scope)
         own = self._freshest(view, scope) if self.gives_up_lapsed else named or self._own(view, scope)
         while own is not None and self.supersede:
+            view.require(*needs_of_ending([own]))
+            require_held(view, [own])
             self._superseded(view, own)
             own = self._own(view, scope)
         self._clear_way(view, scope, own=own)
@@ -230,7 +232,8 @@ class StartSession(NamedTuple):
             require_held(view, found)
         for rival in found:
             if not (self.supersede and self.force):
-                raise in_the_way(rival, now=view.now)
+                # One that takes over begins a session of its own, to which a live one of this identity is a rival.
+                raise in_the_way(rival, to_start=own is None, now=view.now)
             self._superseded(view, rival)
 
     def _superseded(self, view: View, session: Session) -> None:

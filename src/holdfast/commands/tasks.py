@@ -177,7 +177,7 @@ class PatchTask(NamedTuple):
         Raises: not_found, revision_conflict, validation_failed, task_transition_not_allowed where it has begun and may
         not wait for anything any more.
         """
-        before = find_task(view, self.task_id)
+        before = find_task(view, self.task_id) if self.depends_on is None else _settled(view, self.task_id)
         if self.revision is not None and self.revision != before.revision:
             ways_out = (
                 WayOut(Action.READ_TASK, target=before.id),
@@ -266,18 +266,17 @@ class StartTask(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """The task. Raises: not_found, task_held, task_waiting, task_transition_not_allowed, and as a claim."""
-        row = find_task(view, self.task_id)
+        find_task(view, self.task_id)
         session = None
         if self.session_id is not None:
             session = _working(view, self.session_id, self.fencing_token)
-            row = find_task(view, self.task_id)
-            if row.held_by is not None:
-                task.require_holder(row, session_id=session.id)
-                if row.status == TaskStatus.IN_PROGRESS:
-                    return Reply(task_body(row))
+        row = _settled(view, self.task_id)
+        if session is None:
+            _require_free(view, row)
         elif row.held_by is not None:
-            _let_time_decide(view, row.held_by)
-            row = find_task(view, self.task_id)
+            task.require_holder(row, session_id=session.id, is_parked=False)
+            if row.status == TaskStatus.IN_PROGRESS:
+                return Reply(task_body(row))
         return Reply(task_body(_start(view, row, session)))
 
 
@@ -383,14 +382,16 @@ class DeleteTask(NamedTuple):
 
     def decide(self, view: View) -> Reply:
         """What was deleted, counted. Raises: not_found, task_in_progress, task_needed."""
-        row = find_task(view, self.task_id)
+        row = _settled(view, self.task_id)
         if row.status == TaskStatus.IN_PROGRESS:
             ways_out = (WayOut(Action.RELEASE_TASK, row.held_by, target=row.id),)
             raise Refusal(Code.TASK_IN_PROGRESS, task_id=row.id, verb="deletion", ways_out=ways_out)
-        waiting = len(view.members(Members(DEPENDENTS, (row.id,))))
-        if waiting:
-            ways_out = (WayOut(Action.READ_TASK, target=row.id),)
-            raise Refusal(Code.TASK_NEEDED, task_id=row.id, waiting=waiting, ways_out=ways_out)
+        waits: list[TaskDependency] = view.members(Members(DEPENDENTS, (row.id,)))
+        if waits:
+            first_id = min(wait.task_id for wait in waits)
+            instead = (WayOut(Action.READ_TASK, target=first_id), WayOut(Action.CHANGE_DEPENDENCIES, target=first_id))
+            data: dict[str, Any] = {"waiting": len(waits), "waiting_task_id": first_id}
+            raise Refusal(Code.TASK_NEEDED, task_id=row.id, ways_out=instead, **data)
         remove_task(view, row, rule=Rule.REQUESTED)
         return Reply({"id": row.id, "deleted": {"tasks": 1}})
 
@@ -416,7 +417,7 @@ def reserve(view: View, task_id: TaskId, session: Session, *, recovered_id: Sess
     recovered_id: the session whose work it goes on with, which can be recovered without the task as well.
     Raises: not_found, task_held, task_transition_not_allowed.
     """
-    row = find_task(view, task_id)
+    row = _settled(view, task_id)
     view.require(project_key(row.account_id, row.project_id))
     if row.held_by is not None:
         raise task.held(row, WayOut(Action.RECOVER, recovered_id))
@@ -533,27 +534,34 @@ def _acted_on(view: View, task_id: TaskId, session_id: SessionId | None, fencing
 
     Raises: not_found, validation_failed, task_held, task_lost, and what a beat raises.
     """
-    row = find_task(view, task_id)
-    if session_id is not None:
-        _beaten(view, session_id, fencing_token)
-        row = find_task(view, task_id)
-        task.require_holder(row, session_id=session_id)
-    elif row.held_by is not None:
-        _let_time_decide(view, row.held_by)
-        row = find_task(view, task_id)
+    find_task(view, task_id)
+    session = None if session_id is None else _beaten(view, session_id, fencing_token)
+    row = _settled(view, task_id)
+    if session is None:
+        _require_free(view, row)
+    else:
+        task.require_holder(row, session_id=session.id, is_parked=session.status == Status.PARKED)
     return row
 
 
-def _let_time_decide(view: View, holder_id: SessionId) -> None:
+def _require_free(view: View, row: Task) -> None:
     """Where a task is held, only its holder may do something about it, or an operator. Raises: validation_failed."""
-    if not may(view.actor, KeyScope.OPERATOR):
-        raise _unacceptable("session_id", f"is required: session {holder_id} holds the task")
-    view.require(*both_keys(holder_id))
-    holder = view.get(Session, holder_id)
+    if row.held_by is not None and not may(view.actor, KeyScope.OPERATOR):
+        raise _unacceptable("session_id", f"is required: session {row.held_by} holds the task")
+
+
+def _settled(view: View, task_id: TaskId) -> Task:
+    """A task, let go of if the lease of the session that holds it is over and no sweep has come to that yet."""
+    row = find_task(view, task_id)
+    if row.held_by is None:
+        return row
+    view.require(*both_keys(row.held_by))
+    holder = view.get(Session, row.held_by)
     assert holder is not None, "a session that holds a task is not deleted"
     settled = lifecycle.settle(holder, now=view.now)
     if settled.happenings:
         record(view, settled)
+    return find_task(view, row.id)
 
 
 def _next_ready(view: View, account_id: AccountId, queue: str) -> Task | None:
@@ -680,10 +688,20 @@ def _require_no_cycle(view: View, row: Task, depends_on: tuple[TaskId, ...]) -> 
                 while at in came_from and came_from[at] != row.id:
                     at = came_from[at]
                     path.append(at)
-                raise _unacceptable("depends_on", "would make a cycle: " + " ← ".join([*path, row.id]))
+                raise _unacceptable("depends_on", f"would make a cycle: {_told_of_path([*path, row.id])}")
             if next_id not in came_from:
                 came_from[next_id] = at
                 to_visit.append(next_id)
+
+
+CYCLE_SHOWN_MAX: Final = 12
+"""Tasks of a cycle that a refusal names; of a longer one the middle is left out."""
+
+
+def _told_of_path(path: list[TaskId]) -> str:
+    half = CYCLE_SHOWN_MAX // 2
+    shown: list[str] = [*path[:half], "…", *path[-half:]] if len(path) > CYCLE_SHOWN_MAX else [*path]
+    return " ← ".join(shown)
 
 
 def _unacceptable(field: str, message: str) -> Refusal:

@@ -204,7 +204,7 @@ SENTENCES: dict[Code, str] = {
     Code.TASK_WAITING: "Task {task_id} waits for {waiting} of the tasks that it depends on.",
     Code.TASK_HELD: "Task {task_id} is held by session {holder_session_id}.",
     Code.TASK_LOST: "Session {session_id} lost task {task_id}, which was queued again: its lease lapsed, or it let go.",
-    Code.TASK_NEEDED: "Task {task_id} cannot be deleted: {waiting} wait for it.",
+    Code.TASK_NEEDED: "Task {task_id} cannot be deleted: {waiting} wait for it, task {waiting_task_id} the first.",
     Code.TASK_IN_PROGRESS: "Task {task_id} is in progress; it takes no {verb} until it is released.",
     Code.TASK_CROWDED: "As many tasks wait for task {task_id} as may, which is {limit}.",
     Code.TOO_MANY_TASKS: "Session {session_id} holds {limit} unfinished tasks, and that is the most.",

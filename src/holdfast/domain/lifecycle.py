@@ -816,15 +816,18 @@ def lease_held(holder: Session, *, now: Moment, verb: Verb = Verb.TAKE_OVER) -> 
     )
 
 
-def scope_lapsed(holder: Session) -> Refusal:
-    """The refusal that names the lapsed holder of a scope, and how to take it over."""
+def scope_lapsed(holder: Session, *, to_start: bool) -> Refusal:
+    """The refusal that names the lapsed holder of a scope, and how to take it over.
+
+    to_start: it refuses a start, which can be sent again as one that takes over.
+    """
     return Refusal(
         Code.SCOPE_LAPSED,
         session_id=holder.id,
         agent=holder.agent,
         scope=holder.scope,
         ways_out=(
-            WayOut(Action.START_TAKING_OVER, holder.id),
+            *((WayOut(Action.START_TAKING_OVER, holder.id),) if to_start else ()),
             WayOut(Action.TAKE_OVER, holder.id),
             *_recovery(holder),
         ),

@@ -265,13 +265,18 @@ def held(task: Task, instead: WayOut) -> Refusal:
     return Refusal(Code.TASK_HELD, task_id=task.id, holder_session_id=task.held_by, ways_out=ways_out)
 
 
-def require_holder(task: Task, *, session_id: SessionId) -> None:
-    """Refuse a session that does not have the task, or not any more. Raises: task_held, task_lost."""
+def require_holder(task: Task, *, session_id: SessionId, is_parked: bool) -> None:
+    """Refuse a session that does not have the task, or not any more. Raises: task_held, task_lost.
+
+    is_parked: the session is, so that it is given no task before it is resumed.
+    """
     if task.held_by == session_id:
         return
+    resume = WayOut(Action.RESUME, session_id)
     if task.held_by is not None:
-        raise held(task, WayOut(Action.CLAIM_TASK, session_id, target=task.project_id))
+        raise held(task, resume if is_parked else WayOut(Action.CLAIM_TASK, session_id, target=task.project_id))
     read = WayOut(Action.READ_TASK, target=task.id)
     if task.status == TaskStatus.PENDING and task.last_session_id == session_id:
-        again = (WayOut(Action.START_TASK, session_id, target=task.id),) if task.waiting_count == 0 else ()
+        start = resume if is_parked else WayOut(Action.START_TASK, session_id, target=task.id)
+        again = (start,) if task.waiting_count == 0 else ()
         raise Refusal(Code.TASK_LOST, task_id=task.id, session_id=session_id, ways_out=(read, *again))

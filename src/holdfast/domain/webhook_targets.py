@@ -14,14 +14,16 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NEVER = tuple(
     ipaddress.ip_network(each)
     for each in (
-        *("0.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "192.0.0.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        *("0.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4"),
+        "240.0.0.0/4",
         *("::/128", "fe80::/10", "fec0::/10", "fd00:ec2::254/128", "ff00::/8"),
     )
 )
 """Link-local addresses, where clouds tell machines their credentials, and what is no address of a machine."""
 
 _TRANSLATED = tuple(
-    ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+    ipaddress.ip_network(each)
+    for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0:0/96")
 )
 """IPv6 addresses that stand for an IPv4 address, which may be a private one."""
 

@@ -45,7 +45,7 @@ PASS_SECONDS = 1.0
 """Between two passes, at least: so late an alert is, where there are few sessions."""
 
 REST_SHARE = 75.0
-"""How long it rests after a pass, in terms of how long the pass took, pauses left out."""
+"""How long it rests after a pass, in terms of how long the pass took; pauses, and waits for commits, left out."""
 
 CHUNK = 50
 """Sessions in one transaction: a few milliseconds of the writer, so that beats do not wait behind a pass."""
@@ -112,7 +112,7 @@ class AlertWatch:
         job = self._store.get(Key(Job, (SCHEDULE.name,)))
         if isinstance(job, Job) and not is_due(job, SCHEDULE, now=present(self._store)):
             return False
-        claim_id = self._execute(ClaimJob(SCHEDULE, self._node))["claim_id"]
+        claim_id = self._execute_one(ClaimJob(SCHEDULE, self._node))["claim_id"]
         if claim_id is None:
             return False
         claim = Claim(SCHEDULE.name, claim_id)
@@ -121,7 +121,7 @@ class AlertWatch:
                 self._find(rule, claim)
             self._look_at_open(rules, claim)
         finally:
-            self._execute(FinishJob(SCHEDULE, claim, None))
+            self._execute_one(FinishJob(SCHEDULE, claim, None))
         return True
 
     def _rules(self) -> list[AlertRule]:
@@ -188,7 +188,7 @@ class AlertWatch:
         about = (
             (SessionId(latest.session_id), latest.project_id, _delay_ms(latest)) if latest else (SessionId(""), None, 0)
         )
-        self._execute(JudgeDetection(rule, after, number, *about, claim))
+        self._execute_one(JudgeDetection(rule, after, number, *about, claim))
 
     def _look_at_open(self, rules: Sequence[AlertRule], claim: Claim) -> None:
         """Look at alerts that were told, so many a pass, whether they are over."""
@@ -212,7 +212,15 @@ class AlertWatch:
         self._paused_seconds += time.monotonic() - done
         return body
 
-    def _execute(self, command: Command, *, weight: int = 1) -> Body:
+    def _execute_one(self, command: Command) -> Body:
+        """Carry out what concerns a row or two. It waits for a commit, of which this thread has no work."""
+        began = time.monotonic()
+        try:
+            return self._execute(command, weight=1)
+        finally:
+            self._paused_seconds += time.monotonic() - began
+
+    def _execute(self, command: Command, *, weight: int) -> Body:
         envelope = Envelope(command, WATCH, os.urandom(ENTROPY_BYTES), "alerts", weight=weight)
         return self._engine.execute_blocking(envelope).body
 

@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 Outcome = Reply | Refusal
 
 LOAD_ROUNDS_MAX = 8
-"""Rounds of locking until no command needs a further row. Two are usual where one row leads to another, and five the
-most that a command takes; more means that others changed the references meanwhile, and then the commands are tried
-again one by one."""
+"""Rounds of locking until no command needs a further row. Two are usual where one row leads to another, and seven the
+most that a command is known to take; after more the commands are tried again one by one."""
+
+ALONE_ROUNDS_MAX = 64
+"""The same for a command that is tried alone. Each round names what the last one led to, so that it comes to an end
+unless others change the references all the time; and where it did not, it would not on the next try either."""
 
 ALONE_TRIES_MAX = 8
 """Tries of a single command against other writers before it is refused as busy. Each lost try means that another
@@ -97,7 +100,7 @@ def outcome_unknown() -> Refusal:
 def _alone(store: Writable, envelope: Envelope, *, mint: Mint, meter: "BatchMeter | None") -> Outcome:
     for _ in range(ALONE_TRIES_MAX):
         try:
-            return _attempt(store, [envelope], mint=mint, meter=meter)[0]
+            return _attempt(store, [envelope], mint=mint, meter=meter, rounds_max=ALONE_ROUNDS_MAX)[0]
         except (Conflict, _Unsettled):
             continue
         except StoreFull:
@@ -123,7 +126,12 @@ def _though_full(store: Writable, envelope: Envelope, *, mint: Mint, meter: "Bat
 
 
 def _attempt(
-    store: Writable, envelopes: Sequence[Envelope], *, mint: Mint, meter: "BatchMeter | None"
+    store: Writable,
+    envelopes: Sequence[Envelope],
+    *,
+    mint: Mint,
+    meter: "BatchMeter | None",
+    rounds_max: int = LOAD_ROUNDS_MAX,
 ) -> list[Outcome]:
     """One try at the batch as a whole.
 
@@ -137,7 +145,7 @@ def _attempt(
         if envelope.idempotency is not None:
             needs[Key(IdempotencyRecord, (envelope.idempotency.id,))] = None
     mark = mint.mark()
-    for _ in range(LOAD_ROUNDS_MAX):
+    for _ in range(rounds_max):
         mint.go_back(mark)
         view = View(mint)
         transaction = store.begin()

@@ -142,7 +142,9 @@ def _blocked(store: Reader, actor: Actor, session: Session, *, now: Moment) -> R
             assert isinstance(rival, Session)
             is_rival = is_exclusive or session.exclusive
             if is_rival and phase(settle(rival, now=now).session) in HOLDING:
-                return in_the_way(rival, now=now) if is_seen(store, actor, rival) else held_elsewhere(session.scope)
+                if not is_seen(store, actor, rival):
+                    return held_elsewhere(session.scope)
+                return in_the_way(rival, to_start=False, now=now)
     return None
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
+from urllib.parse import quote
 
 from holdfast.client.api import Api, ApiRefusal, Json, Unavailable, Unreachable
 from holdfast.client.credentials import DEFAULT_URL, Credentials, CredentialsInvalid, find_credentials
@@ -167,6 +168,8 @@ def _run_with(
     api: Api, request: StartRequest, options: RunOptions, environ: Mapping[str, str], spool: Spool
 ) -> CommandEnd:
     before = options.before
+    if before is None and options.slot is not None:
+        _require_slots(api, str(request.report["machine_id"]))
     attempt = _start(api, request, options) if before is None else _start_again(api, request, options, spool)
     begun = attempt.session
     recorder = _Recorder(api, request, spool, begun)
@@ -280,6 +283,28 @@ def _start(api: Api, request: StartRequest, options: RunOptions) -> Attempt:
             return Attempt(None, first_at, is_replayed=False)
         else:
             return Attempt(begun, first_at, is_replayed)
+
+
+def _require_slots(api: Api, machine_id: str) -> None:
+    """Make sure that the number of a slot is more than a label, which any number of runs could have.
+
+    Raises: NotStarted. Where the server does not say, the start finds out why.
+    """
+    try:
+        answer = api.request("GET", f"/v1/machines/{quote(machine_id, safe='')}", timeout_seconds=START_SECONDS_MAX)
+    except Unreachable:
+        return
+    except ApiRefusal as refusal:
+        if refusal.status != 404:
+            return
+    else:
+        if isinstance(answer.body, dict) and answer.body.get("slot_count") != 0:
+            return
+    raise NotStarted(
+        ExitCode.START_REFUSED,
+        f"machine {printable(machine_id)} has no slots, so there is none to run in.",
+        "Give it some with `holdfast machine up --slots 4`, or leave --slot out. The command was not run.",
+    )
 
 
 def _start_again(api: Api, request: StartRequest, options: RunOptions, spool: Spool) -> Attempt:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from holdfast.client.processes import ProcessIdentity, is_running
-from holdfast.client.spool import Spool
+from holdfast.client.spool import Spool, this_process
 
 
 class RunWatch:
@@ -30,7 +30,7 @@ class RunWatch:
         self._remove = remove
         self._watched: dict[str, int | None] = {}
         self._runners: dict[str, ProcessIdentity] = {}
-        self._own_pid = os.getpid()
+        self._own = this_process()
         self.gone: set[str] = set()
 
     def scan(self) -> None:
@@ -55,7 +55,7 @@ class RunWatch:
         if entry is None:
             return
         self._watched[name] = None
-        if entry.url != self._url or entry.runner.pid == self._own_pid:
+        if entry.url != self._url or entry.runner == self._own:
             return
         if entry.end is not None or is_running(entry.runner) is False:
             self._note_gone(name)

@@ -372,7 +372,8 @@ def status_words(task: "Mapping[str, Json]") -> "Span":
     match status:
         case TaskStatus.PENDING:
             words = "ready" if task.get("ready") is True else f"waits for {waiting:g}"
-            return Span(f"pending, {words}" + (f", tried {attempts:g} times" if attempts else ""))
+            tried = "" if not attempts else ", tried once" if attempts == 1 else f", tried {attempts:g} times"
+            return Span(f"pending, {words}{tried}")
         case TaskStatus.IN_PROGRESS:
             again = f", attempt {attempts:g}" if attempts > 1 else ""
             return Span(f"in progress{again}", "green")

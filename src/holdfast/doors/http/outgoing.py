@@ -31,7 +31,7 @@ ADDRESSES_MAX: Final = 4
 """Addresses of a name that are tried, one after the other, within the time of the attempt."""
 
 HEAD_BYTES_MAX: Final = 16 * 1024
-"""The head of an answer; more is refused."""
+"""The head of an answer, with all that comes before it (100 Continue); more is refused."""
 
 RESOLVERS_MAX: Final = 32
 """Names looked up at a time: the system's resolver has no time limit that can be set for each."""
@@ -189,10 +189,15 @@ class Sender:
 
 async def _answer(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, int | None]:
     """The head of the answer. Raises: Unsendable, OSError, h11.ProtocolError."""
+    bytes_left = HEAD_BYTES_MAX
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            data = await reader.read(HEAD_BYTES_MAX)
+            if not bytes_left:
+                # Also of one that answers 100 Continue without end: reading on would keep every other message waiting.
+                raise Unsendable(f"its answer does not begin within {HEAD_BYTES_MAX // 1024} KiB")
+            data = await reader.read(bytes_left)
+            bytes_left -= len(data)
             if not data and connection.their_state is h11.SEND_RESPONSE:
                 raise Unsendable("it hung up without an answer")
             connection.receive_data(data)

@@ -200,7 +200,7 @@ def refusal_document(refusal: Refusal, *, instance: str, request_id: str) -> Bod
 _FACTS = {
     **{name: name for name in ("session_id", "successor_id", "scope", "end_reason", "lease_expires_at_ms", "revision")},
     **{name: name for name in ("limit", "usage", "size", "handoff_id", "machine_id", "slot")},
-    **{name: name for name in ("project_id", "task_id", "task_status", "holder_session_id")},
+    **{name: name for name in ("project_id", "task_id", "task_status", "holder_session_id", "waiting_task_id")},
     "status": "session_status",
 }
 """What of a refusal's data is told as a field of its own, so that a program need not read the sentence; and the name

@@ -65,6 +65,7 @@ class Problem(msgspec.Struct, kw_only=True):
     task_id: str | UnsetType = UNSET
     task_status: str | UnsetType = UNSET
     holder_session_id: str | UnsetType = UNSET
+    waiting_task_id: str | UnsetType = UNSET
 
 
 # What is refused to whoever writes to a session by its id; to one that is over; to whoever ends it; to whoever goes on
