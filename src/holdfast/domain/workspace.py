@@ -202,7 +202,7 @@ def require_takeover(state: State | None, *, actor_id: str, lease_seconds: int |
         raise Refusal(Code.TAKEOVER_OF_INTERACTIVE)
     if not state.is_stale:
         raise Refusal(Code.TAKEOVER_TOO_EARLY, owner=state.owner, session_id=state.session_id)
-    if state.owner == actor_id:
+    if state.owner_id == actor_id:
         raise Refusal(Code.TAKEOVER_OF_OWN)
     lease = lease_seconds if lease_seconds is not None else state.lease_seconds
     if lease is None:
