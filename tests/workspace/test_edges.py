@@ -185,6 +185,19 @@ def test_a_lease_from_the_future_is_refused_with_the_way_out_that_works(checkout
     assert checkout.done("clear", "--force", "--reason", "the clock was wrong")["cleared"] is True
 
 
+@pytest.mark.parametrize("command", [["heartbeat", "--actor-id", "a"], autonomous("a")])
+def test_whoever_speaks_after_the_clock_was_set_back_holds_no_lease_of_the_future(
+    checkout: Checkout, command: list[str]
+) -> None:
+    checkout.autonomous("a")
+    checkout.now -= 365 * 24 * 3600
+    said = checkout.done(*command)
+    assert said["last_heartbeat_at_epoch_s"] == checkout.now
+    checkout.now += 60
+    assert checkout.show()["status"] == "stale"
+    assert checkout.done("takeover", "--actor-id", "b", "--reason", "it fell silent")["prior_actor_id"] == "a"
+
+
 def test_whoever_is_called_unknown_takes_over_from_nobody_known(checkout: Checkout) -> None:
     checkout.write_legacy(
         session_id="ses_X", owner_kind="runtime_worker", lease_ttl_secs=5, last_heartbeat_at_epoch_s=1
@@ -193,6 +206,14 @@ def test_whoever_is_called_unknown_takes_over_from_nobody_known(checkout: Checko
     assert (said.code, said.report["code"]) == (3, "workspace_stale_owned")
     taken = checkout.done("takeover", "--actor-id", "unknown", "--reason", "as it said")
     assert (taken["prior_actor_id"], taken["actor_id"]) == ("unknown", "unknown")
+
+
+def test_the_minutes_of_a_session_are_those_of_the_seconds_that_are_shown(checkout: Checkout) -> None:
+    checkout.now += 0.9
+    checkout.interactive()
+    for later, minutes in ((59.0, 0), (0.2, 1)):
+        checkout.now += later
+        assert checkout.show()["session_minutes"] == minutes
 
 
 # Bare repositories.

@@ -14,7 +14,7 @@ from holdfast.commands.starts import StartSession, TakeOver
 from holdfast.commands.view import Reply, View
 from holdfast.commands.workspace_entries import ENTRIES, entries, put_entry, remove_entry
 from holdfast.commands.workspace_focus import focus, focus_needs
-from holdfast.commands.workspaces import Found, find_workspace, projection, shown_id, workspace_key
+from holdfast.commands.workspaces import Found, find_workspace, of_present, projection, shown_id, workspace_key
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditAction
@@ -71,7 +71,7 @@ class StartWorkspace(NamedTuple):
         if step == Step.REFRESH:
             assert found.session is not None
             # The same holder may come back as another kind; the core recognises it by both.
-            view.put(found.session._replace(agent=self.owner_kind.value))
+            view.put(of_present(found.session, now=view.now)._replace(agent=self.owner_kind.value))
         else:
             _leave(view, found, ended_by="reset", end_reason=EndReason.STALE)
             forget(view, self.scope, EntryKind.GATE)

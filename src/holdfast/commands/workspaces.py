@@ -16,7 +16,7 @@ from holdfast.domain.ids import AccountId
 from holdfast.domain.limits import SECOND_MS
 from holdfast.domain.policy import INTERACTIVE
 from holdfast.domain.scope import Scope
-from holdfast.domain.service_time import Moment
+from holdfast.domain.service_time import GAP_MS, Moment
 from holdfast.domain.session import Session, SessionProfile
 from holdfast.domain.workspace import (
     INTERACTIVE_ACTOR,
@@ -66,7 +66,7 @@ class BeatWorkspace(NamedTuple):
             return lifecycle.beat(session, scope=scope, now=now, told=told)
 
         # Whose session it is was decided by the actor's name.
-        changed = change(view, session, fencing_token=session.fencing_token, verb=beat)
+        changed = change(view, of_present(session, now=view.now), fencing_token=session.fencing_token, verb=beat)
         workspace = found.workspace
         workspace = workspace._replace(
             revision=workspace.revision + 1,
@@ -142,6 +142,17 @@ def _holder(view: View, workspace: Workspace) -> Session | None:
     found = [(lifecycle.phase(lifecycle.settle(each, now=view.now).session), each) for each in seen(view, holders)]
     live = [each for phase, each in found if phase in lifecycle.LIVE]
     return next(iter(live + [each for phase, each in found if phase in lifecycle.HOLDING]), None)
+
+
+def of_present(session: Session, *, now: Moment) -> Session:
+    """A session without a last beat from what is the future now, which a clock wrote that was set back since.
+
+    Whoever speaks now would else keep that lease, which nobody could wait for. Service time steps back by less.
+    """
+    if session.due_ms is None or session.due_ms - session.lease_ms <= now.service_ms + GAP_MS:
+        return session
+    due_ms = now.service_ms + session.lease_ms
+    return session._replace(due_ms=due_ms, check_due_ms=due_ms, last_heartbeat_at_ms=now.wall_ms)
 
 
 def _untouched(account_id: AccountId, scope: str, project_id: str | None) -> Workspace:
