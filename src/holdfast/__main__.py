@@ -24,12 +24,21 @@ def _carry_out_quickly(argv: list[str]) -> None:
     gc.disable()
     from holdfast.doors.workspace.main import main as workspace
 
-    status = workspace(argv)
+    # Whoever closed a stream does not want to be told; what its encoding cannot say is escaped.
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        status = workspace(argv)
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
-        status = status or 1
+    except OSError as error:
+        # What fails in a command is told; this is the telling.
+        status = 0 if argv[0] == "prompt" else 1
+        try:
+            os.write(sys.stderr.fileno(), f"Error: what was answered cannot be written: {error.strerror}\n".encode())
+        finally:
+            os._exit(status)
     os._exit(status)
 
 

@@ -8,8 +8,8 @@ import pytest
 from holdfast.commands.command import Command
 from holdfast.commands.handoffs import CreateHandoff, SetHandoffStatus
 from holdfast.commands.notes import WriteCheckpoint
-from holdfast.commands.starts import StartSession
-from holdfast.commands.transitions import EndSession
+from holdfast.commands.starts import StartSession, TakeOverSession
+from holdfast.commands.transitions import EndSession, FailSession
 from holdfast.commands.view import Reply
 from holdfast.commands.workspace_entries import AddEscalation, ResolveEscalation, SetGates
 from holdfast.commands.workspace_focus import FOCUS_ACTIONS_MAX
@@ -20,6 +20,7 @@ from holdfast.domain.drafting import drafted
 from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.handoff import HandoffStatus
 from holdfast.domain.ids import HandoffId, SessionId
+from holdfast.domain.policy import PolicyRequest
 from holdfast.domain.session import EndReason
 from holdfast.domain.workspace import Entry, EntryKind, Mode, OwnerKind, Workspace
 from holdfast.engine import workspaces
@@ -121,10 +122,70 @@ def test_a_session_that_ended_by_another_door_is_missing(database: World) -> Non
     assert (again["revision"], again["fencing_token"], again["start_count"]) == (2, 2, 1)
 
 
-def test_a_plain_session_on_the_scope_is_not_run_over(database: World) -> None:
+def test_a_session_that_another_door_began_on_the_scope_is_the_workspaces_own(database: World) -> None:
     by = actor("workspace-rival")
+    begun = StartSession(SCOPE, "claude", "holder", PolicyRequest(lease_ms=LEASE_S * 1_000), exclusive=True)
+    for is_after_a_clear in (False, True):
+        database.caller.accepted(begun, by=by)
+        assert _shown(database, by)["actor_id"] == "holder"
+        for command in (AGENT, PERSON, TAKEOVER, ClearWorkspace(SCOPE), ClearWorkspace(SCOPE, "s")):
+            refused = database.caller.refused(command, by=by)
+            assert refused.code.startswith(("workspace_owned", "takeover_too_early", "clear_")), refused
+        beat = database.caller.accepted(BeatWorkspace(SCOPE, "holder", "reading"), by=by).body
+        assert (beat["activity"], beat["lease_ttl_secs"]) == ("reading", LEASE_S)
+        if is_after_a_clear:
+            _let_pass(database, LEASE_S)
+            assert _shown(database, by)["status"] == "stale"
+            taken = database.caller.accepted(TAKEOVER, by=by).body
+            assert (taken["prior_actor_id"], taken["actor_id"]) == ("holder", "b")
+        cleared = database.caller.accepted(ClearWorkspace(SCOPE, "b" if is_after_a_clear else "holder"), by=by).body
+        assert cleared["cleared"] is True
+        database.caller.accepted(AGENT, by=by)
+        assert database.caller.accepted(ClearWorkspace(SCOPE, "s"), by=by).body["supervisor_id"] == "s"
+    assert _shown(database, by)["status"] == "missing"
+
+
+def test_a_failed_session_gives_way_to_one_that_another_door_began(database: World) -> None:
+    by = actor("workspace-after")
+    started = database.caller.accepted(AGENT, by=by).body
+    failed = FailSession(_core_id(started), started["fencing_token"], "it broke")
+    database.caller.accepted(failed, by=by)
+    assert _shown(database, by)["status"] == "stale"
     database.caller.accepted(StartSession(SCOPE, "claude", "holder", exclusive=True), by=by)
-    assert database.caller.refused(AGENT, by=by).code == Code.LEASE_HELD
+    shown = _shown(database, by)
+    assert (shown["status"], shown["actor_id"]) == ("active", "holder")
+    assert "supervisor_id" not in {name for name, value in shown.items() if value is not None}
+
+
+def test_whoever_took_over_by_another_door_renews_as_itself(database: World) -> None:
+    by = actor("workspace-heir")
+    started = database.caller.accepted(AGENT, by=by).body
+    take_over = TakeOverSession(_core_id(started), "claude", "heir", "mine now", force=True)
+    database.caller.accepted(take_over, by=by._replace(scope=KeyScope.OPERATOR))
+    assert database.caller.refused(BeatWorkspace(SCOPE, "a"), by=by).code == Code.HEARTBEAT_NOT_OWNER
+    beat = database.caller.accepted(BeatWorkspace(SCOPE, "heir", "reading"), by=by).body
+    assert (beat["actor_id"], beat["activity"], beat["lease_ttl_secs"]) == ("heir", "reading", LEASE_S)
+
+
+def _shown(world: World, by: Actor) -> dict[str, Any]:
+    return workspaces.status(world.store, by, scope=SCOPE, actor_id=None)
+
+
+def _let_pass(world: World, seconds: int) -> None:
+    for _ in range(seconds):
+        world.caller.serve(1_000)
+
+
+def _core_id(started: dict[str, Any]) -> SessionId:
+    return SessionId(started["session_id"].replace("ses_", "sess_"))
+
+
+def test_a_session_of_another_project_on_the_scope_is_not_run_over(database: World) -> None:
+    mine = actor("workspace-rivals")._replace(project_id="mine")
+    other = mine._replace(project_id="other")
+    database.caller.accepted(StartSession(SCOPE, "claude", "holder", exclusive=True), by=other)
+    assert _shown(database, mine)["status"] == "missing"
+    assert database.caller.refused(AGENT, by=mine).code == Code.LEASE_HELD
 
 
 def test_another_project_is_not_there(database: World) -> None:

@@ -350,3 +350,71 @@ def test_a_hook_judges_every_ref_in_every_worktree_by_its_own_session(pushing: R
     assert _push(linked, theirs).code == 0
     del linked.environ["HOLDFAST_FENCING_TOKEN"]
     assert "held by the agent `b`" in _push(linked).complained
+
+
+def test_a_hook_judges_the_repository_that_is_pushed_from_wherever_the_caller_stands(pushing: Repository) -> None:
+    assert pushing.run("git-hook", "install").code == 0
+    token = pushing.state(*autonomous("a", 600))["fencing_token"]
+    elsewhere = Repository(pushing.root.parent / "elsewhere")
+    elsewhere.root.mkdir()
+    push = ("push", "-q", "origin", "HEAD:refs/heads/elsewhere")
+    for said in (
+        _git(elsewhere, *push, GIT_DIR=str(pushing.root / ".git")),
+        _git(elsewhere, "--git-dir", str(pushing.root / ".git"), *push),
+        _git(elsewhere, "-C", str(pushing.root), *push),
+    ):
+        assert (said.code, "held by the agent `a`" in said.complained) == (1, True), said
+    passing = {"GIT_DIR": str(pushing.root / ".git"), "HOLDFAST_FENCING_TOKEN": str(token)}
+    assert _git(elsewhere, *push, **passing).code == 0
+
+
+HUSKY = """\
+n=$(basename "$0")
+s=$(dirname "$(dirname "$0")")/$n
+[ ! -f "$s" ] && exit 0
+sh -e "$s" "$@"
+"""
+
+
+def test_the_hook_before_finds_itself_under_its_own_name(pushing: Repository) -> None:
+    made = pushing.root / ".husky" / "_"
+    made.mkdir(parents=True)
+    (made / "h").write_text(HUSKY)
+    (made / "pre-push").write_text('#!/usr/bin/env sh\n. "${0%/*}/h"\n')
+    (made / "pre-push").chmod(0o755)
+    (made.parent / "pre-push").write_text("echo theirs ran >&2\nexit 1\n")
+    _git(pushing, "config", "core.hooksPath", ".husky/_")
+    installed = pushing.run("git-hook", "install")
+    assert f"in {made.parent / 'pre-push'} stays" in installed.said
+    refused = _push(pushing)
+    assert (refused.code, "theirs ran" in refused.complained) == (1, True)
+
+
+def test_a_hook_whose_python_lost_holdfast_says_what_to_do(pushing: Repository, tmp_path: Path) -> None:
+    assert pushing.run("git-hook", "install").code == 0
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    hook = pushing.root / ".git" / "hooks" / "pre-push"
+    hook.write_text(hook.read_text().replace(sys.executable, str(python)))
+    gone = _push(pushing)
+    assert (gone.code, "`holdfast git-hook install` again" in gone.complained) == (1, True)
+    assert pushing.run("git-hook", "install", "extra").code == 2
+
+
+@pytest.mark.parametrize("command", [("prompt",), ("session-state", "show")])
+def test_an_answer_that_cannot_be_written_is_no_traceback(repository: Repository, command: tuple[str, ...]) -> None:
+    repository.state(*autonomous("日", 600))
+    is_prompt = command == ("prompt",)
+    said = ""
+    for shell, code in (
+        ('exec "$@" > /dev/full', 0 if is_prompt else 1),
+        ('exec "$@" >&-', 0),
+        ('exec "$@" >&- 2>&-', 0),
+        ('PYTHONIOENCODING=ascii exec "$@"', 0),
+    ):
+        words = ["sh", "-c", shell, "sh", *PROGRAM, *command]
+        done = subprocess.run(words, cwd=repository.root, env=repository.environ, capture_output=True, text=True)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), (shell, done)
+        said += done.stdout
+    assert "\\u65e5" in said

@@ -11,7 +11,8 @@ from holdfast.domain.errors import Code, Refusal
 from holdfast.domain.limits import SECOND_MS
 from holdfast.domain.workspace import ENTRIES_MAX, Entry, EntryKind
 
-ENTRIES = SetSpec("workspace_entries", Entry, ("account_id", "scope", "kind"), order="id", limit=ENTRIES_MAX)
+ENTRIES = SetSpec("workspace_entries", Entry, ("account_id", "scope", "kind"), order="id", limit=3 * ENTRIES_MAX)
+"""All of a kind: those of two files of an older kind may have come on top of as many as anybody may add."""
 
 
 class AddEscalation(NamedTuple):

@@ -14,7 +14,7 @@ from holdfast.commands.starts import StartSession, TakeOver
 from holdfast.commands.view import Reply, View
 from holdfast.commands.workspace_entries import ENTRIES, entries, put_entry, remove_entry
 from holdfast.commands.workspace_focus import focus, focus_needs
-from holdfast.commands.workspaces import Found, find_workspace, projection, shown_id, workspace_key
+from holdfast.commands.workspaces import Found, find_workspace, of_present, projection, shown_id, workspace_key
 from holdfast.domain import lifecycle
 from holdfast.domain.actor import Actor
 from holdfast.domain.audit import AuditAction
@@ -71,7 +71,7 @@ class StartWorkspace(NamedTuple):
         if step == Step.REFRESH:
             assert found.session is not None
             # The same holder may come back as another kind; the core recognises it by both.
-            view.put(found.session._replace(agent=self.owner_kind.value))
+            view.put(of_present(found.session, now=view.now)._replace(agent=self.owner_kind.value))
         else:
             _leave(view, found, ended_by="reset", end_reason=EndReason.STALE)
             forget(view, self.scope, EntryKind.GATE)
@@ -331,11 +331,10 @@ def legacy_row(text: str) -> dict[str, Any]:
     }
     for name, is_required in numbers.items():
         value = row.get(name)
-        is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
-        if not is_number and (is_required or value is not None):
+        if not is_natural(value) and (is_required or value is not None):
             raise ValueError(f"`{name}` is missing or not a number")
     for name in ("session_id", "owner_id", "supervisor_id"):
-        if not isinstance(row.get(name), str | None):
+        if row.get(name) is not None and not is_kept(row[name]):
             raise ValueError(f"`{name}` is not text")
     for name, kind, default in (("mode", Mode, Mode.GENERAL), ("owner_kind", OwnerKind, OwnerKind.INTERACTIVE)):
         row.setdefault(name, default.value)
@@ -346,6 +345,16 @@ def legacy_row(text: str) -> dict[str, Any]:
     if lease_s is not None and lease_s > LEASE_MS_MAX // SECOND_MS:
         row["lease_ttl_secs"] = LEASE_MS_MAX // SECOND_MS
     return row
+
+
+def is_natural(value: object) -> bool:
+    """Whether a value is a count or a time that a row can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
+
+
+def is_kept(value: object) -> bool:
+    """Whether a value is text that a row can hold, which a lone surrogate is not."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
 
 
 def _parts(view: View, found: Found) -> ScopeParts:

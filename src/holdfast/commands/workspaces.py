@@ -6,7 +6,7 @@ Kept apart from starting one, because a heartbeat is a process of its own, which
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from holdfast.commands.holding import NEWEST_HOLDERS, change, find_holders, find_profile
+from holdfast.commands.holding import NEWEST_HOLDERS, change, find_holders, find_profile, seen
 from holdfast.commands.rows import Key, Need
 from holdfast.commands.view import Reply, View
 from holdfast.domain import lifecycle
@@ -16,7 +16,7 @@ from holdfast.domain.ids import AccountId
 from holdfast.domain.limits import SECOND_MS
 from holdfast.domain.policy import INTERACTIVE
 from holdfast.domain.scope import Scope
-from holdfast.domain.service_time import Moment
+from holdfast.domain.service_time import GAP_MS, Moment
 from holdfast.domain.session import Session, SessionProfile
 from holdfast.domain.workspace import (
     INTERACTIVE_ACTOR,
@@ -66,7 +66,7 @@ class BeatWorkspace(NamedTuple):
             return lifecycle.beat(session, scope=scope, now=now, told=told)
 
         # Whose session it is was decided by the actor's name.
-        changed = change(view, session, fencing_token=session.fencing_token, verb=beat)
+        changed = change(view, of_present(session, now=view.now), fencing_token=session.fencing_token, verb=beat)
         workspace = found.workspace
         workspace = workspace._replace(
             revision=workspace.revision + 1,
@@ -74,7 +74,7 @@ class BeatWorkspace(NamedTuple):
             activity_at_ms=workspace.activity_at_ms if activity is None else view.now.wall_ms,
         )
         view.put(workspace)
-        has_lease = lifecycle_of(OwnerKind(session.agent)) == Lifecycle.AUTONOMOUS
+        has_lease = found.state is not None and found.state.lifecycle == Lifecycle.AUTONOMOUS
         beaten_at_s = changed.session.last_heartbeat_at_ms // SECOND_MS
         return Reply(
             {
@@ -97,9 +97,7 @@ def find_workspace(view: View, scope: str) -> Found:
     Raises: not_found where it is another project's.
     """
     account_id, project_id = view.actor.account_id, view.actor.project_id
-    workspace = view.get(Workspace, account_id, scope)
-    if workspace is None:
-        return Found(_untouched(account_id, scope, project_id), None, None)
+    workspace = view.get(Workspace, account_id, scope) or _untouched(account_id, scope, project_id)
     if project_id is not None and workspace.project_id != project_id:
         raise Refusal(Code.NOT_FOUND, what="workspace")
     if workspace.legacy_json is not None:
@@ -107,28 +105,54 @@ def find_workspace(view: View, scope: str) -> Found:
 
         state = row_state(json.loads(workspace.legacy_json), now_ms=view.now.wall_ms)
         return Found(workspace, None, state._replace(is_stale=True))
-    session = None if workspace.session_id is None else view.get(Session, workspace.session_id)
-    if session is not None and session.taken_over_by is not None:
-        session = _successor(view, session)
-    if session is None or lifecycle.phase(settled := lifecycle.settle(session, now=view.now).session) == (
-        lifecycle.Phase.ENDED
-    ):
+    session = _session(view, workspace)
+    if session is None:
         return Found(workspace._replace(session_id=None), None, None)
     if session.id != workspace.session_id:
-        # Somebody took it over by another door.
-        workspace = workspace._replace(session_id=session.id, start_count=1, beat_count=0, activity_at_ms=None)
+        # Somebody began it by another door.
         profile = find_profile(view, session)
-        workspace = workspace._replace(last_started_at_ms=profile.started_at_ms)
-    return Found(workspace, session, _state(view, workspace, settled))
+        workspace = workspace._replace(
+            session_id=session.id,
+            start_count=1,
+            beat_count=0,
+            activity_at_ms=None,
+            last_started_at_ms=profile.started_at_ms,
+            supervisor_id=None if profile.took_over_from is None else workspace.supervisor_id,
+        )
+    return Found(workspace, session, _state(view, workspace, lifecycle.settle(session, now=view.now).session))
 
 
-def _successor(view: View, session: Session) -> Session | None:
-    """Who has the place of a session that was taken over by another door, however often; None: nobody any more.
+def _session(view: View, workspace: Workspace) -> Session | None:
+    """Whose session it is: the one that the row names, unless that lost its place and another door knows a holder."""
+    session = None if workspace.session_id is None else view.get(Session, workspace.session_id)
+    settled = None if session is None else lifecycle.settle(session, now=view.now).session
+    if settled is not None and settled.held_scope is not None:
+        return session
+    holder = _holder(view, workspace)
+    is_over = settled is None or settled.taken_over_by is not None or lifecycle.phase(settled) == lifecycle.Phase.ENDED
+    return session if holder is None and not is_over else holder
+
+
+def _holder(view: View, workspace: Workspace) -> Session | None:
+    """Who holds the workspace's scope by another door, a live session before a lapsed one; None: nobody.
 
     Asked of the scope, which is one question, rather than from one takeover to the next.
     """
-    holders = find_holders(view, NEWEST_HOLDERS, session.account_id, session.scope)
-    return next((each for each in holders if find_profile(view, each).took_over_from is not None), None)
+    holders = find_holders(view, NEWEST_HOLDERS, workspace.account_id, workspace.scope)
+    found = [(lifecycle.phase(lifecycle.settle(each, now=view.now).session), each) for each in seen(view, holders)]
+    live = [each for phase, each in found if phase in lifecycle.LIVE]
+    return next(iter(live + [each for phase, each in found if phase in lifecycle.HOLDING]), None)
+
+
+def of_present(session: Session, *, now: Moment) -> Session:
+    """A session without a last beat from what is the future now, which a clock wrote that was set back since.
+
+    Whoever speaks now would else keep that lease, which nobody could wait for. Service time steps back by less.
+    """
+    if session.due_ms is None or session.due_ms - session.lease_ms <= now.service_ms + GAP_MS:
+        return session
+    due_ms = now.service_ms + session.lease_ms
+    return session._replace(due_ms=due_ms, check_due_ms=due_ms, last_heartbeat_at_ms=now.wall_ms)
 
 
 def _untouched(account_id: AccountId, scope: str, project_id: str | None) -> Workspace:

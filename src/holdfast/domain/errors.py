@@ -72,6 +72,7 @@ class Code(StrEnum):
     CLEAR_OF_STALE = "clear_of_stale"
     CLEAR_OF_STALE_WITHOUT_LEASE = "clear_of_stale_without_lease"
     CLEAR_OF_ACTIVE = "clear_of_active"
+    CLEAR_OF_AHEAD = "clear_of_ahead"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     SECRET_ALREADY_SHOWN = "secret_already_shown"
     CURSOR_INVALID = "cursor_invalid"
@@ -194,6 +195,10 @@ SENTENCES: dict[Code, str] = {
     ),
     Code.CLEAR_OF_ACTIVE: (
         "actor `{actor}` is not authorized to clear the active autonomous session owned by `{owner}`"
+    ),
+    Code.CLEAR_OF_AHEAD: (
+        "actor `{actor}` is not authorized to clear the active autonomous session owned by `{owner}`; it was last "
+        "renewed at what is a time to come by the clock now"
     ),
     Code.IDEMPOTENCY_KEY_REUSED: "This Idempotency-Key was used for another body on the same path.",
     Code.SECRET_ALREADY_SHOWN: "This request was carried out before, and its secret was shown then; it is not kept.",

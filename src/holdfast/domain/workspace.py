@@ -202,7 +202,7 @@ def require_takeover(state: State | None, *, actor_id: str, lease_seconds: int |
         raise Refusal(Code.TAKEOVER_OF_INTERACTIVE)
     if not state.is_stale:
         raise Refusal(Code.TAKEOVER_TOO_EARLY, owner=state.owner, session_id=state.session_id)
-    if state.owner == actor_id:
+    if state.owner_id == actor_id:
         raise Refusal(Code.TAKEOVER_OF_OWN)
     lease = lease_seconds if lease_seconds is not None else state.lease_seconds
     if lease is None:
@@ -215,7 +215,8 @@ def require_clearable(state: State, *, actor_id: str | None, is_forced: bool, no
 
     is_forced: somebody insists, and nobody knows who it is; it works wherever no lease is running that can be waited
     for, which one is not that was last renewed in what is the future now.
-    Raises: clear_without_actor, clear_of_stale, clear_of_stale_without_lease, clear_of_active.
+    Raises: clear_without_actor, clear_stale_without_actor, clear_of_stale, clear_of_stale_without_lease,
+    clear_of_active, clear_of_ahead.
     """
     if state.lifecycle == Lifecycle.INTERACTIVE:
         return
@@ -225,13 +226,14 @@ def require_clearable(state: State, *, actor_id: str | None, is_forced: bool, no
     if is_forced and (state.is_stale or is_ahead):
         return
     if actor_id is None and not is_forced:
-        raise Refusal(Code.CLEAR_STALE_WITHOUT_ACTOR if state.is_stale else Code.CLEAR_WITHOUT_ACTOR)
+        may_force = state.is_stale or is_ahead
+        raise Refusal(Code.CLEAR_STALE_WITHOUT_ACTOR if may_force else Code.CLEAR_WITHOUT_ACTOR)
     actor = actor_id or "unknown"
     if state.is_stale and state.lease_seconds is None:
         raise Refusal(Code.CLEAR_OF_STALE_WITHOUT_LEASE, actor=actor, owner=state.owner)
     if state.is_stale:
         raise Refusal(Code.CLEAR_OF_STALE, actor=actor, owner=state.owner)
-    raise Refusal(Code.CLEAR_OF_ACTIVE, actor=actor, owner=state.owner)
+    raise Refusal(Code.CLEAR_OF_AHEAD if is_ahead else Code.CLEAR_OF_ACTIVE, actor=actor, owner=state.owner)
 
 
 def activity_of(text: str | None) -> str | None:

@@ -73,7 +73,7 @@ def status_of(state: State | None, *, now_ms: int, actor_id: str | None) -> dict
         "start_count": state.start_count,
         "started_at_epoch_s": state.started_at_ms // SECOND_MS,
         "last_started_at_epoch_s": state.last_started_at_ms // SECOND_MS,
-        "session_minutes": max(0, now_ms - state.started_at_ms) // MINUTE_MS,
+        "session_minutes": max(0, now_ms // SECOND_MS - state.started_at_ms // SECOND_MS) * SECOND_MS // MINUTE_MS,
         **projection(state),
         "stale": state.is_stale,
         "ownership_conflict": None if actor_id is None else is_other and not state.is_stale,

@@ -57,7 +57,7 @@ class EmbeddedStore:
     """The writer of one file, for one process and one command.
 
     path: the file. It is made, with mode 0600, where there is none and `creates`.
-    Raises: SchemaMismatch, StoreFull, FileNotFoundError.
+    Raises: SchemaMismatch, StoreFull, OSError: of these FileNotFoundError where there is none.
     """
 
     locks_everything = True
@@ -68,8 +68,13 @@ class EmbeddedStore:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
             self._connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-        except apsw.CantOpenError as error:
-            raise FileNotFoundError(path) from error
+        except apsw.CantOpenError:
+            os.stat(path)  # Says so where it is not there, or where nobody may look.
+            if not os.access(path, os.R_OK):
+                import errno
+
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path) from None
+            raise
         self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         try:

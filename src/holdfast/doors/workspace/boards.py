@@ -3,7 +3,7 @@
 from typing import Any
 
 from holdfast.commands.workspace_entries import AddEscalation, ResolveEscalation, SetGates
-from holdfast.domain.workspace import EntryKind
+from holdfast.domain.workspace import ENTRIES_MAX, EntryKind
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace.arguments import Option, Usage
 from holdfast.doors.workspace.context import COMMON, REASON_CHARS_MAX, Context, Verb, read, require_profile, run
@@ -48,6 +48,8 @@ def set_gates(context: Context) -> dict[str, Any]:
     texts = context.arguments.words
     if not texts:
         raise Usage("name the gates in order: `holdfast gates set 'tests pass' 'review done'`")
+    if len(texts) > ENTRIES_MAX:
+        raise Usage(f"there may be up to {ENTRIES_MAX} gates")
     if any(not 1 <= len(text.strip()) <= REASON_CHARS_MAX for text in texts):
         raise Usage(f"a gate must have from 1 to {REASON_CHARS_MAX} characters")
     met = {int(number) for number in context.arguments.texts("met") if number.isascii() and number.isdecimal()}

@@ -154,9 +154,19 @@ def failure(error: Exception, *, path: str | None) -> Stopped:
     described = failure_of(error)
     if described is not None:
         exit_code = words.CONFLICT if described.is_passing else words.FAILED
-        suggestion = words.MOVE_AWAY.format(path=shown(path)) if described.is_broken and path is not None else None
+        suggestion = None if path is None or described.is_passing else _what_helps(path, is_broken=described.is_broken)
         return Stopped(exit_code, described.code, shown(described.text), suggestion)
     if isinstance(error, OSError):
         what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return Stopped(words.FAILED, "failed", shown(what))
     raise error
+
+
+def _what_helps(path: str, *, is_broken: bool) -> str | None:
+    """What a person does about a database that cannot be used, as far as its place tells."""
+    directory = os.path.dirname(path)
+    if is_broken:
+        return words.MOVE_AWAY.format(path=shown(path))
+    if not os.access(directory, os.W_OK):
+        return words.MAKE_WRITABLE.format(path=shown(directory))
+    return words.MAKE_ROOM if os.statvfs(directory).f_bavail == 0 else None

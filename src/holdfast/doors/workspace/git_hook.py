@@ -20,25 +20,29 @@ from holdfast.doors.workspace.words import Stopped
 OPTIONS = (
     Option("--path", "The repository. Default: the current directory."),
     Option("--profile", "Default: HOLDFAST_PROFILE, else main."),
+    Option("--git-dir", "What `check` asks about, instead of a path: the git directory that is pushed from."),
 )
 HOOK = "pre-push"
 CHAINED = "pre-push.before-holdfast"
 MARK = "# Made by `holdfast git-hook install`."
 SCRIPT = """\
-#!/bin/sh
+{shebang}
 {mark} `holdfast git-hook uninstall` takes it away again.
 # It holds back a push from a session whose fencing token is not current, then does what the hook before it did.
-if ! [ -x {python} ]; then
-    echo 'holdfast: this push was held back: Holdfast is not where it was when this hook was made. Run' >&2
-    echo 'holdfast: `holdfast git-hook install` again, or delete the hook if Holdfast is not used any more.' >&2
+if ! [ -x {python} ] || ! {python} -I -m holdfast git-hook check --git-dir "$(git rev-parse --absolute-git-dir)"; then
+    {python} -I -c 'import holdfast' 2>/dev/null || {{
+        echo 'holdfast: this push was held back: Holdfast is not where it was when this hook was made. Run' >&2
+        echo 'holdfast: `holdfast git-hook install` again, or delete the hook if Holdfast is not used any more.' >&2
+    }}
     exit 1
 fi
-{python} -I -m holdfast git-hook check --path . || exit 1
-before="$(dirname -- "$0")/{chained}"
-if [ -x "$before" ]; then
-    exec "$before" "$@"
+if [ -x "${{0%/*}}/{chained}" ]; then
+    {chain} "${{0%/*}}/{chained}"{arguments}
 fi
 """
+SHELLS = ("sh", "bash", "dash", "ash", "ksh")
+"""Whose scripts a script of the same shell can read in, so that they find themselves under their own name."""
+
 USAGE = """\
 Usage: holdfast git-hook install|uninstall|check [OPTIONS]
 
@@ -57,6 +61,7 @@ def main(argv: list[str]) -> int:
     """Carry out one verb; the exit code."""
     acts = {"install": install, "uninstall": uninstall, "check": check}
     act = acts.get(argv[0]) if argv else None
+    prefix = "holdfast: this push was held back" if act is check else "Error"
     if act is None:
         is_help = argv[:1] in (["-h"], ["--help"])
         print(USAGE + "\n" + "\n".join(help_of(OPTIONS)), file=sys.stdout if is_help else sys.stderr)
@@ -64,25 +69,23 @@ def main(argv: list[str]) -> int:
     where = None
     try:
         arguments = parse(argv[1:], OPTIONS)
-        where = place.find(arguments.text("path") or ".", arguments.text("profile"))
+        if arguments.words:
+            raise Usage(f"`{arguments.words[0]}` is not expected here")
+        where = _place(arguments)
         return act(arguments)
     except HelpWanted:
         print(USAGE + "\n" + "\n".join(help_of(OPTIONS)))
         return words.DONE
     except (Usage, PlaceInvalid) as error:
-        print(f"Error: {shown(str(error))}", file=sys.stderr)
-        return words.USAGE
-    except Stopped as stopped:
-        print(f"Error: {stopped}", file=sys.stderr)
-        if stopped.suggestion is not None:
-            print(f"Suggestion: {stopped.suggestion}", file=sys.stderr)
-        return stopped.exit_code
+        stopped = Stopped(words.USAGE, "usage", shown(str(error)))
+    except Stopped as error:
+        stopped = error
     except Exception as error:
-        failed = failure(error, path=None if where is None else where.database)
-        print(f"Error: {failed}", file=sys.stderr)
-        if failed.suggestion is not None:
-            print(f"Suggestion: {failed.suggestion}", file=sys.stderr)
-        return failed.exit_code
+        stopped = failure(error, path=None if where is None else where.database)
+    print(f"{prefix}: {stopped}", file=sys.stderr)
+    if stopped.suggestion is not None:
+        print(f"Suggestion: {stopped.suggestion}", file=sys.stderr)
+    return stopped.exit_code
 
 
 def install(arguments: Arguments) -> int:
@@ -99,15 +102,30 @@ def install(arguments: Arguments) -> int:
                 "put what they do into one file, and remove the other",
             )
         os.rename(path, chained)
-    partial = f"{path}.{os.getpid()}"
-    with open(partial, "w", encoding="utf-8") as file:
+    shebang = _shell_line(chained)
+    script = SCRIPT.format(
+        shebang=shebang or "#!/bin/sh",
+        mark=MARK,
         # This very program, wherever the PATH of whoever pushes leads.
-        file.write(SCRIPT.format(mark=MARK, python=shlex.quote(sys.executable), chained=CHAINED))
+        python=shlex.quote(sys.executable),
+        chained=CHAINED,
+        chain="exec" if shebang is None else ".",
+        arguments=' "$@"' if shebang is None else "",
+    )
+    partial = f"{path}.{os.getpid()}"
+    with open(partial, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(script)
     os.chmod(partial, 0o755)
     os.replace(partial, path)
     print(f"Installed {shown(path)}: a push whose fencing token is not current is refused.")
     if os.path.lexists(chained):
         print(f"The hook that was there goes on as {shown(chained)}.")
+    if os.path.basename(directory) == "_" and os.path.exists(os.path.join(directory, "h")):
+        own = os.path.join(os.path.dirname(directory), HOOK)
+        print(
+            f"Note: husky makes the files of {shown(directory)} anew whenever it is set up, this hook not among them; "
+            f"a line `holdfast git-hook check || exit 1` in {shown(own)} stays."
+        )
     return words.DONE
 
 
@@ -128,7 +146,7 @@ def uninstall(arguments: Arguments) -> int:
 
 def check(arguments: Arguments) -> int:
     """Whether a push may go out: 0, or 1 with a sentence that says what to do."""
-    where = place.find(arguments.text("path") or ".", arguments.text("profile"))
+    where = _place(arguments)
     token = os.environ.get("HOLDFAST_FENCING_TOKEN", "").strip() or None
     session_id = os.environ.get("HOLDFAST_SESSION_ID") or None
     if token is not None and session_id is not None and not _is_of(where, session_id):
@@ -220,6 +238,28 @@ def _looked_up(where: place.Place, token: str | None) -> tuple[dict[str, Any], b
         return found, str(workspaces.token_of(database.rows, database.actor, scope=scope)) == token
     finally:
         database.close()
+
+
+def _place(arguments: Arguments) -> place.Place:
+    """What git says that is pushed from, where it was asked: a push may be started from anywhere."""
+    path, profile = arguments.text("path"), arguments.text("profile")
+    return place.find_behind(arguments.text("git_dir"), profile) if path is None else place.find(path, profile)
+
+
+def _shell_line(path: str) -> str | None:
+    """The first line of a shell's script that another may read in; None: it is run as a program of its own."""
+    if os.path.islink(path):
+        return None  # It may look for what lies beside what the link leads to.
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            line = file.readline(256).rstrip()
+    except OSError:
+        return None
+    command = line.removeprefix("#!").split()
+    if not line.startswith("#!") or not command:
+        return None
+    shell = command[1] if os.path.basename(command[0]) == "env" and len(command) == 2 else command[0]
+    return line if os.path.basename(shell) in SHELLS else None
 
 
 def _hooks_directory(arguments: Arguments) -> str:

@@ -5,9 +5,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from holdfast.commands.workspace_entries import ImportEscalations
-from holdfast.commands.workspace_starts import ImportWorkspace, legacy_row
+from holdfast.commands.workspace_starts import ImportWorkspace, is_kept, is_natural, legacy_row
 from holdfast.domain.errors import Refusal
-from holdfast.domain.workspace import Workspace
+from holdfast.domain.workspace import ENTRIES_MAX, Workspace
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace import words
 from holdfast.doors.workspace.place import LEGACY_SESSION, Place
@@ -24,8 +24,7 @@ def bring_in(database: "Embedded", place: Place, scope: str, names: list[str]) -
     for name in names:
         path = os.path.join(place.directory, name)
         try:
-            with open(path, encoding="utf-8") as file:
-                text = file.read(FILE_BYTES_MAX)
+            text = _text(path)
         except FileNotFoundError:
             continue  # Another process has brought it in.
         if name == LEGACY_SESSION:
@@ -47,10 +46,16 @@ def check(place: Place, names: list[str]) -> None:
             session_row(path)
             continue
         try:
-            with open(path, encoding="utf-8") as file:
-                _escalations(path, file.read(FILE_BYTES_MAX))
+            _escalations(path, _text(path))
         except FileNotFoundError:
             continue
+
+
+def _text(path: str) -> str:
+    with open(path, "rb") as file:
+        found = file.read(FILE_BYTES_MAX)
+    # A byte that is no text is one that nothing could hold either.
+    return found.decode(errors="surrogateescape")
 
 
 def _has_row(database: "Embedded", scope: str) -> bool:
@@ -64,8 +69,7 @@ def _has_row(database: "Embedded", scope: str) -> bool:
 def session_row(path: str) -> dict[str, Any] | None:
     """What the session file says; None: there is none. Raises: Stopped where it is corrupt."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return _session(path, file.read(FILE_BYTES_MAX))
+        return _session(path, _text(path))
     except FileNotFoundError:
         return None
 
@@ -81,9 +85,11 @@ def _escalations(path: str, text: str) -> list[dict[str, Any]]:
     try:
         found = json.loads(text)
         rows = found["entries"]
+        if len(rows) > ENTRIES_MAX:
+            raise ValueError(f"there are more than {ENTRIES_MAX} entries")
         for row in rows:
-            ok = isinstance(row["id"], str) and isinstance(row["reason"], str)
-            if not ok or not isinstance(row["created_at_epoch_s"], int) or row["kind"] not in KINDS:
+            is_text = is_kept(row["id"]) and is_kept(row["reason"]) and is_kept(row.get("session_id") or "")
+            if not is_text or not is_natural(row["created_at_epoch_s"]) or row["kind"] not in KINDS:
                 raise ValueError("an entry is not an escalation")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _corrupt(path, str(error)) from error

@@ -154,18 +154,24 @@ def _wants_json(argv: list[str]) -> bool:
 
 def _check_texts(arguments: Arguments) -> None:
     """Refuse ids and reasons that nothing could hold. Raises: Usage."""
+    for word in arguments.words:
+        _check_text("an argument", word)
     for key, value in arguments.options.items():
         if not isinstance(value, str):
             continue
         name = "--" + key.replace("_", "-")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Usage(f"`{name}` is not text in UTF-8") from None
+        _check_text(f"`{name}`", value)
         if key.endswith("_id") and not 1 <= len(value) <= ID_CHARS_MAX:
             raise Usage(f"`{name}` must have from 1 to {ID_CHARS_MAX} characters")
         if key == "reason" and not 1 <= len(value.strip()) <= REASON_CHARS_MAX:
             raise Usage(f"`{name}` must have from 1 to {REASON_CHARS_MAX} characters")
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Usage(f"{name} is not text in UTF-8") from None
 
 
 def _tell(verb: Verb, stopped: Stopped, *, is_json: bool) -> int:

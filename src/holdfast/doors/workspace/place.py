@@ -51,7 +51,7 @@ def is_profile(name: str) -> bool:
 
 def find(path: str, profile: str | None) -> Place:
     """The workspace that a path lies in. Raises: PlaceInvalid."""
-    name = profile or os.environ.get("HOLDFAST_PROFILE") or DEFAULT_PROFILE
+    name = (os.environ.get("HOLDFAST_PROFILE") or DEFAULT_PROFILE) if profile is None else profile
     if not is_profile(name):
         raise PlaceInvalid(
             "profile_invalid",
@@ -59,6 +59,10 @@ def find(path: str, profile: str | None) -> Place:
             "a-z and 0-9",
         )
     start = os.path.abspath(path)
+    try:
+        start.encode()
+    except UnicodeEncodeError:
+        raise PlaceInvalid("path_not_text", f"{start} is not text in UTF-8, which its database needs") from None
     if not os.path.isdir(start):
         raise PlaceInvalid("path_not_found", f"{start} is not a directory")
     at = start
@@ -68,16 +72,46 @@ def find(path: str, profile: str | None) -> Place:
             return Place(at, git_dir, name)
         if os.path.isdir(os.path.join(at, ".holdfast")):
             return Place(at, None, name)
+        if _is_bare(at):
+            return Place(_root_of(at), at, name)
         above = os.path.dirname(at)
         if above == at:
             return Place(start, None, name)
         at = above
 
 
+def find_behind(git_dir: str | None, profile: str | None) -> Place:
+    """The workspace whose git directory this is, wherever the caller stands. Raises: PlaceInvalid."""
+    here = find(".", profile)
+    if not git_dir or (here.git_dir is not None and os.path.realpath(here.git_dir) == os.path.realpath(git_dir)):
+        return here
+    return Place(_root_of(git_dir), git_dir, here.profile)
+
+
+def _root_of(git_dir: str) -> str:
+    """The checkout of a git directory, as far as that tells; its own directory where it has none, or elsewhere."""
+    linked = _read(os.path.join(git_dir, "gitdir")).strip()
+    if linked:
+        return os.path.dirname(linked)
+    return os.path.dirname(git_dir) if os.path.basename(git_dir) == ".git" else git_dir
+
+
+def _is_bare(path: str) -> bool:
+    """Whether a directory is itself one of git's, as a bare repository is, or `.git` to one who stands in it."""
+    return os.path.exists(os.path.join(path, "HEAD")) and os.path.isdir(os.path.join(path, "objects"))
+
+
 def _git_dir(dot_git: str) -> str | None:
-    """The git directory behind `.git`, which is a file in a linked worktree and in a submodule."""
+    """The git directory behind `.git`, which is a file in a linked worktree and in a submodule.
+
+    Raises: PermissionError where nobody may look into it.
+    """
     if os.path.isdir(dot_git):
-        return dot_git if os.path.exists(os.path.join(dot_git, "HEAD")) else None
+        try:
+            os.stat(os.path.join(dot_git, "HEAD"))
+        except FileNotFoundError:
+            return None
+        return dot_git
     line = _read(dot_git)
     if not line.startswith("gitdir: "):
         return None
@@ -178,8 +212,7 @@ def neighbours(place: Place) -> list[Place]:
         for git_dir in (common, *(os.path.join(worktrees, name) for name in names)):
             if os.path.normpath(git_dir) == os.path.normpath(place.git_dir):
                 continue
-            root = os.path.dirname(_read(os.path.join(git_dir, "gitdir")).strip() or common)
-            there = Place(root, git_dir, place.profile)
+            there = Place(_root_of(git_dir), git_dir, place.profile)
             found += [there._replace(profile=name) for name in known_profiles(there)]
     return [each for each in found if each != place]
 

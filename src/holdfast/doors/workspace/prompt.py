@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import Any
 
 from holdfast.doors.shown import shown
 from holdfast.doors.workspace import place, words
@@ -14,7 +15,7 @@ OPTIONS = (
     Option("--format", "With {status}, {actor}, {mode}, {minutes} and {left} filled in."),
 )
 FORMAT = "{status}:{actor}{left}"
-ACTOR_CHARS_MAX = 24
+ACTOR_COLUMNS_MAX = 24
 USAGE = """\
 Usage: holdfast prompt [OPTIONS]
 
@@ -41,21 +42,14 @@ def main(argv: list[str]) -> int:
 
 
 def segment(path: str, profile: str | None, text: str) -> str:
-    """The segment for a workspace; empty where there is nothing to say, or no saying it."""
-    from holdfast.embedded import Embedded
-    from holdfast.engine.workspaces import status
-
+    """The segment for a workspace: empty where there is nothing to say, `holdfast?` where it cannot be read."""
     try:
-        where = place.find(path, profile)
-        database = Embedded(where.database, creates=False)
-    except (PlaceInvalid, OSError):
+        found = _status(path, profile)
+    except (PlaceInvalid, FileNotFoundError, NotADirectoryError):
         return ""
     except Exception:
+        # A prompt is no place for a report; `session-state show` makes it.
         return "holdfast?"
-    try:
-        found = status(database.rows, database.actor, scope=f"workspace={where.profile}", actor_id=None)
-    finally:
-        database.close()
     if found["status"] == "missing":
         return ""
     ends_at_s = found.get("lease_expires_at_epoch_s")
@@ -74,7 +68,32 @@ def segment(path: str, profile: str | None, text: str) -> str:
     return text
 
 
+def _status(path: str, profile: str | None) -> dict[str, Any]:
+    from holdfast.embedded import Embedded
+    from holdfast.engine.workspaces import status
+
+    where = place.find(path, profile)
+    database = Embedded(where.database, creates=False)
+    try:
+        return status(database.rows, database.actor, scope=f"workspace={where.profile}", actor_id=None)
+    finally:
+        database.close()
+
+
 def _short(actor: str) -> str:
     # A shell expands what a prompt holds once more.
     plain = "".join(char if char not in "`$\\%" else "_" for char in shown(actor))
-    return plain if len(plain) <= ACTOR_CHARS_MAX else plain[: ACTOR_CHARS_MAX - 1] + "…"
+    if sum(map(_columns, plain)) <= ACTOR_COLUMNS_MAX:
+        return plain
+    while sum(map(_columns, plain)) >= ACTOR_COLUMNS_MAX:
+        plain = plain[:-1]
+    return plain + "…"
+
+
+def _columns(char: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if char.isascii():
+        return 1
+    import unicodedata
+
+    return 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "FW" else 1

@@ -44,11 +44,12 @@ class Remote:
             self._api = Api(found.url, found.key, timeout_seconds=TIMEOUT_SECONDS, ca_file=found.ca_file)
         except (CredentialsInvalid, ValueError) as error:
             raise Stopped(words.USAGE, "credentials_invalid", shown(str(error))) from error
-        name = locality or f"{machine_id(data_directory(os.environ))}:{place.root}"
+        # However somebody came here, it is one place.
+        name = locality or f"{machine_id(data_directory(os.environ))}:{os.path.realpath(place.root)}"
         self.scope = canonical(ScopeParts(repo=name, workspace=place.profile))
         self.path = f"{found.url} {self.scope}"
         self._workspace = place.profile
-        self._repo = locality if locality is not None and len(locality) <= NAME_CHARS_MAX else None
+        self._repo = locality if locality and len(locality) <= NAME_CHARS_MAX else None
 
     def run(self, command: Any) -> dict[str, Any]:
         """What a command answers. Raises: Stopped."""

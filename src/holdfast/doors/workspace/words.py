@@ -30,6 +30,9 @@ _START = "run `holdfast session-state start`"
 _RESTART = "run `holdfast session-state start --lifecycle autonomous --actor-id <actor-id> --lease-seconds <seconds>`"
 _LEASE = " --lease-seconds <seconds>`"
 
+MAKE_WRITABLE = "make `{path}` writable for whoever runs this: beside a database SQLite writes even to read it"
+MAKE_ROOM = "the disk is full: make room, then try again"
+
 SUGGESTIONS: dict[Code, str] = {
     Code.WORKSPACE_OWNED: f"wait until its lease ends, or {_CLEAR}",
     Code.WORKSPACE_OWNED_AUTONOMOUS: f"wait until its lease ends, or {_CLEAR}",
@@ -54,9 +57,11 @@ SUGGESTIONS: dict[Code, str] = {
     Code.CLEAR_OF_STALE: f"{_TAKE_OVER}, or {_FORCE}",
     Code.CLEAR_OF_STALE_WITHOUT_LEASE: f"{_TAKE_OVER[:-1]}{_LEASE}, or {_FORCE}",
     Code.CLEAR_OF_ACTIVE: f"wait until its lease ends, or {_CLEAR}",
+    Code.CLEAR_OF_AHEAD: f"{_CLEAR}, or {_FORCE}",
     Code.BUSY: "try again",
     Code.UNAVAILABLE: "try again",
     Code.OUTCOME_UNKNOWN: "run `holdfast session-state show`",
+    Code.STORAGE_FULL: MAKE_ROOM,
 }
 """What works where a code is answered; with placeholders, never with what somebody called themselves."""
 

@@ -16,7 +16,7 @@ from holdfast.domain.scope import ScopeParts
 from holdfast.domain.workspace import ENTRIES_MAX, INTERACTIVE_ACTOR, Mode, OwnerKind
 from holdfast.doors.http.bodies import OF_NAMES
 from holdfast.doors.http.call import Answer, Call, answered
-from holdfast.doors.http.native.fields import Id, Name, Natural, Note, Reason, Record, free_json
+from holdfast.doors.http.native.fields import Id, Name, Natural, Reason, Record, free_json
 from holdfast.doors.http.routing import Route, Routine
 from holdfast.engine import workspaces
 
@@ -31,11 +31,11 @@ BASELINE_BYTES_MAX = 16 * 1024
 
 
 class WorkspaceStartBody(Record, kw_only=True):
-    """`POST /v1/workspaces/start`. `lease_seconds`: of an agent's session; a person's takes none."""
+    """`POST /v1/workspaces/start`. `lease_seconds`, `actor_id`: of an agent's session; a person's takes none."""
 
     scope: Scope
     owner_kind: OwnerKind = OwnerKind.INTERACTIVE
-    actor_id: ActorName = INTERACTIVE_ACTOR
+    actor_id: ActorName | None = None
     mode: Mode | None = None
     supervisor_id: ActorName | None = None
     lease_seconds: LeaseSeconds | None = None
@@ -45,11 +45,11 @@ class WorkspaceStartBody(Record, kw_only=True):
 
 
 class WorkspaceBeatBody(Record, kw_only=True):
-    """`POST /v1/workspaces/heartbeat`."""
+    """`POST /v1/workspaces/heartbeat`. `activity`: its length is judged last, after whose session it is."""
 
     scope: Scope
     actor_id: ActorName = INTERACTIVE_ACTOR
-    activity: Note | None = None
+    activity: str | None = None
 
 
 class WorkspaceTakeoverBody(Record, kw_only=True):
@@ -123,12 +123,13 @@ async def start(call: Call) -> Answer:
     """Start working in a workspace, or go on with the session that is active."""
     body: WorkspaceStartBody = call.body
     is_interactive = body.owner_kind == OwnerKind.INTERACTIVE
-    if is_interactive != (body.lease_seconds is None):
-        message = "is not taken by an interactive session" if is_interactive else "is required by an autonomous session"
-        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("lease_seconds", message),))
-    if is_interactive != (body.actor_id == INTERACTIVE_ACTOR):
-        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("actor_id", "does not go with owner_kind"),))
-    fields = msgspec.structs.asdict(body)
+    for field in ("lease_seconds", "actor_id"):
+        taken = (None, INTERACTIVE_ACTOR) if field == "actor_id" else (None,)
+        if is_interactive and getattr(body, field) not in taken:
+            raise _invalid(field, "is not taken by an interactive session")
+        if not is_interactive and getattr(body, field) is None:
+            raise _invalid(field, "is required by an autonomous session")
+    fields = msgspec.structs.asdict(body) | {"actor_id": body.actor_id or INTERACTIVE_ACTOR}
     parts = ScopeParts(repo=fields.pop("repo"), workspace=fields.pop("workspace"))
     return await _done(call, StartWorkspace(**fields, parts=parts))
 
@@ -148,7 +149,7 @@ async def clear(call: Call) -> Answer:
     """End the session that works in a workspace, and forget what it asked for."""
     body: WorkspaceClearBody = call.body
     if body.force and body.reason is None:
-        raise Refusal(Code.VALIDATION_FAILED, errors=(FieldError("reason", "is required with force"),))
+        raise _invalid("reason", "is required with force")
     return await _done(call, ClearWorkspace(**msgspec.structs.asdict(body)))
 
 
@@ -183,6 +184,10 @@ async def show(call: Call) -> Answer:
     sections = await call.core.read(workspaces.sections, call.actor, **asked)
     baseline: dict[str, Any] | None = await call.core.read(workspaces.baseline, call.actor, **asked)
     return Answer(200, {"scope": query.scope, "session": session, "sections": sections, "baseline": baseline})
+
+
+def _invalid(field: str, message: str) -> Refusal:
+    return Refusal(Code.VALIDATION_FAILED, errors=(FieldError(field, message),))
 
 
 async def _done(call: Call, command: Command) -> Answer:

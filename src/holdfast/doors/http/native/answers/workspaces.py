@@ -173,6 +173,7 @@ DESCRIBED: Mapping[str, Described] = {
             Code.WORKSPACE_CHANGED,
             Code.CLEAR_WITHOUT_ACTOR,
             Code.CLEAR_STALE_WITHOUT_ACTOR,
+            Code.CLEAR_OF_AHEAD,
             Code.CLEAR_OF_STALE,
             Code.CLEAR_OF_STALE_WITHOUT_LEASE,
             Code.CLEAR_OF_ACTIVE,
