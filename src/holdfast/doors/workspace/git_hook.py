@@ -20,7 +20,7 @@ from holdfast.doors.workspace.words import Stopped
 OPTIONS = (
     Option("--path", "The repository. Default: the current directory."),
     Option("--profile", "Default: HOLDFAST_PROFILE, else main."),
-    Option("--git-dir", "What `check` asks about, instead of a path: the git directory that is pushed from."),
+    Option("--git-dir", "For `check`, instead of a path: the git directory pushed from."),
 )
 HOOK = "pre-push"
 CHAINED = "pre-push.before-holdfast"
