@@ -88,7 +88,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.stores import World, answer, dump, events_of, rows_of, strictly, world
 
 FAST: Final = settings(
-    max_examples=50,
+    max_examples=35,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

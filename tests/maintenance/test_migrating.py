@@ -148,7 +148,7 @@ def test_a_migration_that_is_killed_anywhere_leaves_the_next_start_whole(
         migrate(url, is_dry_run=False, on_progress=silent)
     old = 0
     # Every few moments: each takes a migration of its own.
-    looked_at = kills.images[::3]
+    looked_at = kills.images[::6]
     for image in looked_at:
         image_url = f"sqlite:///{image}/holdfast.db"
         was_migrated = migrate(image_url, is_dry_run=True, on_progress=silent).migrations == ()

@@ -161,6 +161,7 @@ def test_followers_who_go_from_node_to_node_are_told_what_the_list_has(serve: Se
     prove(nodes)
 
 
+@pytest.mark.proof
 def test_a_server_that_goes_on_from_the_present_is_caught(serve: Serve, sqlite_url: str) -> None:
     server = serve(sqlite_url, program=program("skip_to_the_present"))
     with pytest.raises(AssertionError, match="told"):
