@@ -68,7 +68,7 @@ def packed(envelopes: Iterable[Envelope]) -> bytes:
     Taken apart first: a pickle calls back into Python for every named tuple in it, which costs the event loop two
     thirds of it.
     """
-    return frame([(type(command), tuple(command), tuple(rest)) for command, *rest in envelopes])
+    return frame([(type(envelope.command), tuple(envelope.command), envelope[1:]) for envelope in envelopes])
 
 
 def unpacked(content: object) -> list[Envelope]:
@@ -81,10 +81,21 @@ Answered = tuple[list[Outcome], BatchFigures]
 """What comes back: the outcomes of a batch, and what it took."""
 
 
+def packed_answer(outcomes: Iterable[Outcome], figures: BatchFigures) -> bytes:
+    """The frame of what comes back, the replies taken apart for the same reason."""
+    return frame(([tuple(each) if type(each) is Reply else each for each in outcomes], figures))
+
+
+def unpacked_answer(content: object) -> Answered:
+    """What came back in a frame."""
+    outcomes, figures = cast(tuple[list[Any], BatchFigures], content)
+    return [Reply._make(each) if type(each) is tuple else each for each in outcomes], figures
+
+
 def ask(connection: socket.socket, envelope: Envelope) -> Outcome:
     """Have the writer carry out one command before the engine runs. Raises: ConnectionError."""
     connection.sendall(packed([envelope]))
-    (outcome,), _ = cast(Answered, receive(connection))
+    (outcome,), _ = unpacked_answer(receive(connection))
     return outcome
 
 
@@ -207,7 +218,7 @@ class _Answers(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for content in self._frames.feed(data):
-            self._engine.answered(*cast(Answered, content))
+            self._engine.answered(*unpacked_answer(content))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._engine.disconnected()
@@ -252,7 +263,7 @@ class Writer:
 
     def answer(self, outcomes: list[Outcome]) -> None:
         """Send outcomes. Raises: ConnectionError."""
-        self._connection.sendall(frame((outcomes, self._meter.figures(commands=len(outcomes)))))
+        self._connection.sendall(packed_answer(outcomes, self._meter.figures(commands=len(outcomes))))
 
     def _arrived(self) -> bool:
         """Take in what has arrived, and wait only while there is nothing; False once nobody waits for an answer."""
