@@ -5,8 +5,7 @@ What differs between the dialects is a placeholder, and how many rows go into on
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import compress, count
-from operator import is_not, itemgetter
+from operator import itemgetter
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
 
@@ -99,9 +98,32 @@ def account_rows(table: Table, dialect: Dialect, *, is_first: bool) -> str:
 
 def changed_columns(before: Row, after: Row) -> tuple[int, ...]:
     """The positions at which two versions of a row differ."""
-    # Most of a row is the very same object as before, which is told apart without a step of Python for each column.
-    suspects = compress(count(), map(is_not, before, after))
-    return tuple([position for position in suspects if before[position] != after[position]])
+    known = _known_differences.setdefault(type(after), [])
+    for positions in known:
+        if _differ_just_there(before, after, positions):
+            return positions
+    positions = tuple([position for position, value in enumerate(after) if value != before[position]])
+    if len(known) >= DIFFERENCES_KNOWN_MAX:
+        known.clear()
+    known.append(positions)
+    return positions
+
+
+DIFFERENCES_KNOWN_MAX = 4
+
+_known_differences: dict[type[Row], list[tuple[int, ...]]] = {}
+"""By which columns rows of a type differed lately. Nearly all changes are beats, which change the same few: to see that
+it is these again takes a third of the time of comparing column by column."""
+
+
+def _differ_just_there(before: Row, after: Row, positions: tuple[int, ...]) -> bool:
+    expected = list(before)
+    for position in positions:
+        value = after[position]
+        if value == before[position]:
+            return False
+        expected[position] = value
+    return expected == list(after)
 
 
 @cache
