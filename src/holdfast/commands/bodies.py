@@ -5,10 +5,10 @@ from typing import Any
 from holdfast.domain.checkpoint import Checkpoint
 from holdfast.domain.errors import Action, Code, Identity, Refusal, WayOut
 from holdfast.domain.handoff import Handoff, HandoffBody
-from holdfast.domain.lifecycle import can_acquire, can_recover, is_quarantined, was_recovered
+from holdfast.domain.lifecycle import LEASED, can_acquire, can_recover, is_quarantined, was_recovered
 from holdfast.domain.liveness import liveness
 from holdfast.domain.service_time import Moment
-from holdfast.domain.session import Session, SessionProfile, Status
+from holdfast.domain.session import Session, SessionProfile
 
 Body = dict[str, Any]
 
@@ -16,7 +16,7 @@ Body = dict[str, Any]
 def session_body(session: Session, profile: SessionProfile, *, now: Moment) -> Body:
     """A session as everybody may see it: all but its fencing token."""
     alive = liveness(session, now=now)
-    has_lease = session.status in (Status.ACTIVE, Status.PAUSED) and session.due_ms is not None
+    has_lease = session.status in LEASED and session.due_ms is not None
     return {
         "id": session.id,
         "scope": session.scope,

@@ -13,10 +13,10 @@ from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Refusal
 from holdfast.domain.fencing import check_token, require_token
 from holdfast.domain.ids import SessionId
-from holdfast.domain.lifecycle import Changed, beat, beat_in_time, needs_scope
+from holdfast.domain.lifecycle import LEASED, Changed, beat, beat_in_time, needs_scope
 from holdfast.domain.scope import Scope
 from holdfast.domain.service_time import Moment
-from holdfast.domain.session import Session, Status
+from holdfast.domain.session import Session
 
 
 class Heartbeat(NamedTuple):
@@ -98,10 +98,13 @@ def _beaten(command: Heartbeat, view: View) -> Body:
 
 def beat_body(session: Session, view: View, *, is_reactivated: bool) -> Body:
     """What a beat is answered with; the next one is put off by the server's own jitter, so that they spread."""
-    body = {"status": str(session.status), "last_heartbeat_at_ms": session.last_heartbeat_at_ms}
-    body |= next_beat(session, view)
-    body["stop_requested"] = session.stop_reason is not None
-    body["reactivated"] = is_reactivated
+    body = {
+        "status": str(session.status),
+        "last_heartbeat_at_ms": session.last_heartbeat_at_ms,
+        **next_beat(session, view),
+        "stop_requested": session.stop_reason is not None,
+        "reactivated": is_reactivated,
+    }
     if session.stop_reason is not None:
         body["stop_reason"] = session.stop_reason
     return body
@@ -110,7 +113,7 @@ def beat_body(session: Session, view: View, *, is_reactivated: bool) -> Body:
 def next_beat(session: Session, view: View) -> Body:
     """When the next beat is expected and when the lease expires; both None where that does not apply."""
     now, due_ms, interval_ms = view.now, session.due_ms, session.heartbeat_interval_ms
-    if due_ms is None or session.status not in (Status.ACTIVE, Status.PAUSED):
+    if due_ms is None or session.status not in LEASED:
         return {"next_heartbeat_at_ms": None, "heartbeat_interval_ms": interval_ms, "lease_expires_at_ms": None}
     next_at_ms = None
     if interval_ms is not None:

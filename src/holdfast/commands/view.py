@@ -16,6 +16,8 @@ from holdfast.domain.events import Happening
 from holdfast.domain.ids import Mint
 from holdfast.domain.service_time import Moment, ServiceState
 
+_ABSENT = object()
+
 _MASK_64 = 2**64 - 1
 _GOLDEN_64 = 0x9E3779B97F4A7C15
 """2^64 divided by the golden ratio: its multiples spread evenly, so one random number gives many far apart."""
@@ -178,12 +180,15 @@ class View:
 
     def get(self, row_type: type[R], *values: Value) -> R | None:
         """A row as it is now, or None if there is none."""
-        key = Key(row_type, values)
-        if key in self._pending:
-            return self._pending[key]  # type: ignore[return-value]
-        if key not in self._rows:
-            self.require(key)
-        return self._rows[key]  # type: ignore[return-value]
+        # A plain tuple finds what a key does. Making and hashing one costs as much as all the rest of this.
+        key: Any = (row_type, values)
+        row: Any = self._pending.get(key, _ABSENT) if self._pending else _ABSENT
+        if row is _ABSENT:
+            row = self._rows.get(key, _ABSENT)
+        if row is _ABSENT:
+            self.require(Key(row_type, values))
+            row = self._rows[key]
+        return row  # type: ignore[no-any-return]
 
     def members(self, members: Members) -> list[Any]:
         """The rows of a set as they are now, newest first."""
@@ -257,21 +262,23 @@ class View:
             return 0
         self._jitters += 1
         drawn = ((self._random >> 64) + self._jitters * _GOLDEN_64) & _MASK_64
-        return drawn * (2 * span_ms + 1) // (_MASK_64 + 1) - span_ms
+        return (drawn * (2 * span_ms + 1) >> 64) - span_ms
 
     # Ending: done by the engine, after each command and after the batch.
 
     def keep(self) -> None:
         """Keep what the command left; the commands after it see it."""
-        if not (self._pending or self._pending_emitted or self._pending_purges):
-            return
-        for key, row in self._pending.items():
-            if key not in self._loaded:
-                self._loaded[key] = self._rows.get(key)
-            self._rows[key] = row
-        self._emitted += self._pending_emitted
-        self._purges += self._pending_purges
-        self.drop()
+        if self._pending:
+            for key, row in self._pending.items():
+                self._loaded.setdefault(key, self._rows.get(key))
+                self._rows[key] = row
+            self._pending = {}
+        if self._pending_emitted:
+            self._emitted += self._pending_emitted
+            self._pending_emitted = []
+        if self._pending_purges:
+            self._purges += self._pending_purges
+            self._pending_purges = []
 
     def drop(self) -> None:
         """Forget what the command left."""

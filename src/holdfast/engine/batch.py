@@ -141,7 +141,8 @@ def _attempt(
     """
     needs: dict[Need, None] = {}
     for envelope in envelopes:
-        needs.update(dict.fromkeys(envelope.command.needs(envelope.actor)))
+        for need in envelope.command.needs(envelope.actor):
+            needs[need] = None
         if envelope.idempotency is not None:
             needs[Key(IdempotencyRecord, (envelope.idempotency.id,))] = None
     mark = mint.mark()
