@@ -141,11 +141,15 @@ class Engine(ABC):
 
     def _admit(self, envelope: Envelope) -> None:
         """Make sure that there is room. Raises: unavailable, overloaded."""
-        if not self.is_writable:
+        if self._is_broken or self._is_stopping:
             raise unavailable()
-        limit = self._limits.commands - (0 if envelope.is_beat else self._limits.beats_reserved)
-        is_over_bytes = self._queue_bytes + envelope.size_bytes > self._limits.bytes
-        if self.queue_depth >= limit or (is_over_bytes and not envelope.is_beat):
+        limits = self._limits
+        if envelope.is_beat:
+            is_full = self.queue_depth >= limits.commands
+        else:
+            is_full = self.queue_depth >= limits.commands - limits.beats_reserved
+            is_full = is_full or self._queue_bytes + envelope.size_bytes > limits.bytes
+        if is_full:
             raise Refusal(Code.OVERLOADED, retry_after_ms=1_000, ways_out=(WayOut(Action.REPEAT_LATER),))
 
     def _gather(self, gathered: int) -> None:

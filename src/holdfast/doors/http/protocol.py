@@ -286,9 +286,9 @@ class WireProtocol(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_in_head:
             self.fail(faults.TRAILERS_SENT)
-        name = name.lower()
+        name, is_watched = _known_names.get(name) or _known(name)
         value = value.rstrip(b" \t")
-        if name in _WATCHED_HEADERS:
+        if is_watched:
             self._watch_header(name, value)
         self._headers.append((name, value))
 
@@ -654,6 +654,22 @@ class WireProtocol(asyncio.Protocol):
         self._is_deaf = True
         self._is_closing = True
         self._transport.abort()
+
+
+_NAMES_KNOWN_MAX = 1_000
+_KNOWN_NAME_BYTES_MAX = 64
+"""No more of them are remembered, and no longer ones: whoever sends requests may make names up."""
+
+_known_names: dict[bytes, tuple[bytes, bool]] = {}
+"""Names of headers as they were sent: each in lower case, and whether it is watched."""
+
+
+def _known(name: bytes) -> tuple[bytes, bool]:
+    lowered = name.lower()
+    known = lowered, lowered in _WATCHED_HEADERS
+    if len(_known_names) < _NAMES_KNOWN_MAX and len(name) <= _KNOWN_NAME_BYTES_MAX:
+        _known_names[name] = known
+    return known
 
 
 class _BodyOfUpgrade:

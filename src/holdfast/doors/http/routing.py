@@ -100,7 +100,7 @@ class Router:
     def find(self, method: str, raw_path: bytes) -> Found:
         """The route for a request. Raises: HttpProblem 400, 404 or 405."""
         node = self._tree
-        ids: list[str | None] = []
+        ids: list[Any] = []
         for segment in raw_path.split(b"/")[1:]:
             child = node.get(segment)
             if child is None:
@@ -119,10 +119,9 @@ class Router:
             dialect = next(iter(methods.values())).dialect
             headers = ((b"allow", allowed.encode()),)
             raise HttpProblem(405, "method_not_allowed", detail, headers=headers, dialect=dialect)
-        found = tuple(each for each in ids if each is not None)
-        if len(found) < len(ids):
+        if None in ids:
             raise _bad_path(route.dialect)
-        return Found(route, found)
+        return Found(route, tuple(ids))
 
 
 def _decoded(segment: bytes) -> str | None:
