@@ -53,7 +53,7 @@ class Described:
         """Compare a response with what is said of it. Raises: Undescribed."""
         body = json.loads(content) if content and headers["content-type"].endswith("json") else None
         try:
-            route = self._router.find(method, raw_path.encode("latin-1")).route
+            route, _ = self._router.find(method, raw_path.encode("latin-1"))
         except HttpProblem:
             assert status in (400, 403, 404, 405, 500, 503), (method, raw_path, status)
             is_native = headers["content-type"] == NATIVE.problem_type

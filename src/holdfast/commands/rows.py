@@ -153,9 +153,13 @@ class Count(NamedTuple):
 Need = Key | Members | Count
 
 
+_new: Final = tuple.__new__
+"""Makes a key as `Key` does, past a function in Python that takes five times as long; every beat makes two."""
+
+
 def session_key(session_id: SessionId) -> Key:
     """The row of a session that rules read."""
-    return Key(Session, (session_id,))
+    return _new(Key, (Session, (session_id,)))
 
 
 def profile_key(session_id: SessionId) -> Key:
@@ -191,7 +195,7 @@ def client_session_key(account_id: AccountId, client_session_id: str) -> Key:
 def key_of(row: Row) -> Key:
     """The key of a row: the columns of a key lead its table."""
     row_type = type(row)
-    return Key(row_type, row[: _KEY_LENGTHS[row_type]])
+    return _new(Key, (row_type, row[: _KEY_LENGTHS[row_type]]))
 
 
 _KEY_LENGTHS: Final = {table.row_type: len(table.key) for table in TABLES.values()}

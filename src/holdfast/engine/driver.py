@@ -7,7 +7,7 @@ The writer is a process of its own (`process`), or a thread of this one (`thread
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent import futures
 from math import ceil
 from typing import NamedTuple
@@ -42,7 +42,7 @@ class QueueLimits(NamedTuple):
     batch_weight: int = 512
 
 
-Future = asyncio.Future[Outcome] | futures.Future[Outcome]
+Future = asyncio.Future[Reply] | futures.Future[Reply]
 Waiting = tuple[Envelope, Future]
 """A command, and where its outcome goes."""
 
@@ -113,13 +113,13 @@ class Engine(ABC):
         """Whether commands are still taken."""
         return not (self._is_broken or self._is_stopping)
 
-    async def execute(self, envelope: Envelope) -> Reply:
-        """The reply, once it is durable. Raises: Refusal."""
+    def execute(self, envelope: Envelope) -> Awaitable[Reply]:
+        """The reply, once it is durable; awaiting it raises a Refusal. Raises: unavailable, overloaded."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         self._admit(envelope)
-        future: asyncio.Future[Outcome] = loop.create_future()
+        future: asyncio.Future[Reply] = loop.create_future()
         if self.tracer is not None:
             self._traces[future] = self.tracer.current()
         self._put((envelope, future))
@@ -128,10 +128,7 @@ class Engine(ABC):
         elif self._gathered >= self._share:
             # In the middle of a round: the writer works on these while the event loop takes in the others.
             self._wake()
-        outcome = await future
-        if isinstance(outcome, Refusal):
-            raise outcome
-        return outcome
+        return future
 
     def listen(self, on_change: Callable[[], None]) -> None:
         """Have this called, on the present event loop, when this node has committed more than beats."""
@@ -181,7 +178,7 @@ class Engine(ABC):
             self._trace(self.tracer, [self._traces.pop(future, None) for future, _ in answered])
         for future, outcome in answered:
             if not future.done():
-                future.set_result(outcome)
+                resolve(future, outcome)
         if is_change:
             self._on_change()
 
@@ -191,6 +188,14 @@ class Engine(ABC):
         except Exception:
             # Whatever ails a trace, whoever waits has to be answered.
             log.exception("batch_not_traced commands=%d", len(requests))
+
+
+def resolve(future: Future, outcome: Outcome) -> None:
+    """Wake whoever waits for a command."""
+    if isinstance(outcome, Refusal):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def unavailable() -> Refusal:

@@ -97,26 +97,29 @@ class BatchMeter:
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._commits: list[float] = []
-        self._events: Counter[str] = Counter()
+        self._events: dict[str, int] = {}
         self._delays: list[float] = []
-        self._ends: Counter[str] = Counter()
+        self._ends: dict[str, int] = {}
 
     def committed(self, changes: Changes, *, recorded_at_ms: int, seconds: float) -> None:
         """Count a commit, what it told, and how long after their leases the silent were found."""
         self._commits.append(seconds)
         for each in changes.emitted:
             happening = each.happening
-            self._events[happening.type.value] += 1
+            _count(self._events, happening.type.value)
             if happening.type in _ENDS:
-                self._ends[str(happening.data.get("end_reason") or _ENDS[happening.type])] += 1
+                _count(self._ends, str(happening.data.get("end_reason") or _ENDS[happening.type]))
             if happening.rule == Rule.LEASE_LAPSED:
                 self._delays.append((recorded_at_ms - happening.at_ms) / SECOND_MS)
 
     def figures(self, *, commands: int) -> BatchFigures:
         """All of it, at the end of the batch."""
         seconds = time.perf_counter() - self._began
-        delays, ends = tuple(self._delays), dict(self._ends)
-        return BatchFigures(commands, seconds, tuple(self._commits), dict(self._events), delays, ends)
+        return BatchFigures(commands, seconds, tuple(self._commits), self._events, tuple(self._delays), self._ends)
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
 
 
 _ENDS = {
@@ -158,7 +161,9 @@ class WriterMeters:
         self.busy_since = now if has_more else None
         self.batch_commands.add(figures.commands)
         self.batch_seconds.add(figures.seconds)
-        self.commit_seconds.add_all(figures.commits)
-        self.detection_seconds.add_all(figures.delays)
-        self.events.update(figures.events)
-        self.ends.update(figures.ends)
+        for seconds in figures.commits:
+            self.commit_seconds.add(seconds)
+        if figures.events:
+            self.detection_seconds.add_all(figures.delays)
+            self.events.update(figures.events)
+            self.ends.update(figures.ends)

@@ -83,13 +83,13 @@ Answered = tuple[list[Outcome], BatchFigures]
 
 def packed_answer(outcomes: Iterable[Outcome], figures: BatchFigures) -> bytes:
     """The frame of what comes back, the replies taken apart for the same reason."""
-    return frame(([tuple(each) if type(each) is Reply else each for each in outcomes], figures))
+    return frame(([tuple(each) if type(each) is Reply else each for each in outcomes], tuple(figures)))
 
 
 def unpacked_answer(content: object) -> Answered:
     """What came back in a frame."""
-    outcomes, figures = cast(tuple[list[Any], BatchFigures], content)
-    return [Reply._make(each) if type(each) is tuple else each for each in outcomes], figures
+    outcomes, figures = cast(tuple[list[Any], tuple[Any, ...]], content)
+    return [Reply._make(each) if type(each) is tuple else each for each in outcomes], BatchFigures._make(figures)
 
 
 def ask(connection: socket.socket, envelope: Envelope) -> Outcome:
@@ -161,7 +161,11 @@ class ProcessEngine(Engine):
         loop = self._loop
         if loop is None:
             raise unavailable()
-        return asyncio.run_coroutine_threadsafe(self.execute(envelope), loop).result()
+
+        async def executed() -> Reply:
+            return await self.execute(envelope)
+
+        return asyncio.run_coroutine_threadsafe(executed(), loop).result()
 
     def _put(self, waiting: Waiting) -> None:
         self._bytes += waiting[0].size_bytes

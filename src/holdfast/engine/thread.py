@@ -9,10 +9,9 @@ from concurrent import futures
 
 from holdfast.commands.command import Envelope
 from holdfast.commands.view import Reply
-from holdfast.domain.errors import Refusal
 from holdfast.domain.ids import Mint
 from holdfast.engine.batch import Outcome, outcome_unknown, run_batch
-from holdfast.engine.driver import Engine, Future, QueueLimits, Waiting, unavailable
+from holdfast.engine.driver import Engine, Future, QueueLimits, Waiting, resolve, unavailable
 from holdfast.engine.meters import BatchMeter
 from holdfast.store.port import CommitUnknown, Store
 
@@ -59,13 +58,10 @@ class ThreadEngine(Engine):
     def execute_blocking(self, envelope: Envelope) -> Reply:
         """The reply to a caller on a thread of its own, once it is durable. Raises: Refusal."""
         self._admit(envelope)
-        future: futures.Future[Outcome] = futures.Future()
+        future: futures.Future[Reply] = futures.Future()
         self._put((envelope, future))
         self._wake()
-        outcome = future.result()
-        if isinstance(outcome, Refusal):
-            raise outcome
-        return outcome
+        return future.result()
 
     def _put(self, waiting: Waiting) -> None:
         # Only those from the event loop have a size.
@@ -127,7 +123,7 @@ class ThreadEngine(Engine):
         for_loop: list[tuple[Future, Outcome]] = []
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if isinstance(future, futures.Future):
-                future.set_result(outcome)
+                resolve(future, outcome)
             else:
                 for_loop.append((future, outcome))
         loop = self._loop

@@ -144,7 +144,7 @@ class SqliteTransaction:
         for before, after in changes.updates:
             written_alike = (type(after), sql.changed_columns(before, after))
             updates.setdefault(written_alike, []).append(after)
-        for table in TABLES.values():
+        for table in TABLES.values() if inserts else ():
             rows = inserts.get(table.row_type)
             if rows:
                 rows.sort(key=_key_values)

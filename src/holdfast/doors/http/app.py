@@ -175,18 +175,24 @@ class HttpApp:
         request_id: str,
         correlation_id: str,
     ) -> Answer | Streamed:
-        found = self._router.find(scope["method"], scope["raw_path"])
-        scope[ROUTE] = route = found.route
+        route, ids = self._router.find(scope["method"], scope["raw_path"])
+        scope[ROUTE] = route
         if self._local_hosts_only:
             _require_local(headers)
         is_open = route.is_open_locally and self._is_local and _is_from_here(headers)
         needed = None if is_open else route.scope
         if needed is None:
             actor = _ANYBODY
-            await read_body(receive, scope, limit_bytes=0)
+            raw = await read_body(receive, scope, limit_bytes=0)
         else:
-            actor = await self._actor(scope, headers, route, standings, correlation_id=correlation_id)
-        raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max) if needed is not None else b""
+            # The usual way through here waits for nothing, nor makes anything to be awaited: every beat comes this way.
+            key = _key(headers, route.dialect)
+            holder = None if key is None else self._core.remembered(key)
+            scope[ACTOR] = actor = holder or await self._key_holder(key, route.dialect)
+            take(self._core, actor, route.budget, cost=1, standings=standings)
+            if b"x-account-id" in headers or not may(actor, needed):
+                scope[ACTOR] = actor = await self._acting(actor, headers, needed, correlation_id=correlation_id)
+            raw = await read_body(receive, scope, limit_bytes=route.body_bytes_max)
         scope[BODY_BYTES] = len(raw)
         if len(raw) <= DECODED_AT_ONCE_BYTES_MAX:
             body, idempotency = _decoded(route, raw, headers, actor, scope, core=self._core)
@@ -197,7 +203,7 @@ class HttpApp:
         call = Call(
             core=self._core,
             actor=actor,
-            ids=found.ids,
+            ids=ids,
             body=body,
             query=_query(route, scope["query_string"]),
             idempotency=idempotency,
@@ -209,20 +215,6 @@ class HttpApp:
             standings=standings,
         )
         return await route.handler(call)
-
-    async def _actor(
-        self, scope: Scope, headers: Headers, route: Route, standings: list[Standing], *, correlation_id: str
-    ) -> Actor:
-        """Who asks, with a key that includes what the route needs and may ask now. Raises: HttpProblem, Refusal."""
-        key = _key(headers, route.dialect)
-        # The usual way through here neither waits nor makes anything to be awaited: it is on the way of every beat.
-        holder = None if key is None else self._core.remembered(key)
-        scope[ACTOR] = holder = holder or await self._key_holder(key, route.dialect)
-        take(self._core, holder, route.budget, cost=1, standings=standings)
-        if b"x-account-id" not in headers and route.scope is not None and may(holder, route.scope):
-            return holder
-        scope[ACTOR] = acting = await self._acting(holder, headers, route.scope, correlation_id=correlation_id)
-        return acting
 
     async def _key_holder(self, key: str | None, dialect: Dialect = NATIVE) -> Actor:
         """Whose key a request carries. Raises: HttpProblem 401, account_suspended."""

@@ -78,7 +78,7 @@ class Document(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A response that is not a problem. body: None for 204.
 
     lines: instead of a body, JSON documents that are sent as they come, one a line; a failure breaks the answer off.

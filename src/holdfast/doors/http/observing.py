@@ -71,20 +71,19 @@ class Observer:
             if answer.status >= 400:
                 # A refusal with which something was kept, and which is therefore an answer.
                 meter.others[answer.status // 100] += 1
-        status, _, is_replay, _, note, _, refused = answer
-        if is_replay:
+        if answer.is_replay:
             self._meters.idempotency_hits += 1
-        self._meters.heartbeats_refused.update(refused)
-        if routine is not None and note is None:
+        self._meters.heartbeats_refused.update(answer.refused)
+        if routine is not None and answer.note is None:
             return
         self._log.add(
             RequestRecord(
                 **self._common(scope, ids, seconds=seconds),
-                status=status,
+                status=answer.status,
                 response_bytes=response_bytes,
                 error_code=None,
-                detail=note,
-                is_replay=is_replay,
+                detail=answer.note,
+                is_replay=answer.is_replay,
             )
         )
 

@@ -62,13 +62,6 @@ class Route(NamedTuple):
         return f"{self.method} {self.path}"
 
 
-class Found(NamedTuple):
-    """A route, and the ids in the path, in order."""
-
-    route: Route
-    ids: tuple[str, ...]
-
-
 _ID = object()
 
 
@@ -97,8 +90,8 @@ class Router:
         spoken = (dialect for header, dialect in self._dialects_by_header.items() if header in headers)
         return self._dialects.get(first) or next(spoken, NATIVE)
 
-    def find(self, method: str, raw_path: bytes) -> Found:
-        """The route for a request. Raises: HttpProblem 400, 404 or 405."""
+    def find(self, method: str, raw_path: bytes) -> tuple[Route, tuple[str, ...]]:
+        """The route for a request, and the ids in its path, in order. Raises: HttpProblem 400, 404 or 405."""
         node = self._tree
         ids: list[Any] = []
         for segment in raw_path.split(b"/")[1:]:
@@ -121,7 +114,7 @@ class Router:
             raise HttpProblem(405, "method_not_allowed", detail, headers=headers, dialect=dialect)
         if None in ids:
             raise _bad_path(route.dialect)
-        return Found(route, tuple(ids))
+        return route, tuple(ids)
 
 
 def _decoded(segment: bytes) -> str | None:

@@ -195,7 +195,7 @@ async def heartbeat(call: Call) -> Answer:
     if reply.body["stop_requested"]:
         told |= {"stop_requested": True, "stop_reason": reply.body["stop_reason"]}
     answer = bodies.answer(told, is_replay=reply.is_replay)
-    return answer._replace(note="reactivated" if reply.body["reactivated"] else None)
+    return msgspec.structs.replace(answer, note="reactivated" if reply.body["reactivated"] else None)
 
 
 async def update(call: Call) -> Answer:
