@@ -138,7 +138,7 @@ class Engine(ABC):
 
     def _admit(self, envelope: Envelope) -> None:
         """Make sure that there is room. Raises: unavailable, overloaded."""
-        if self._is_broken or self._is_stopping:
+        if not self.is_writable:
             raise unavailable()
         limits = self._limits
         if envelope.is_beat:
