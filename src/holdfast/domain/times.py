@@ -5,20 +5,18 @@ from functools import lru_cache
 
 from holdfast.domain.limits import SECOND_MS
 
-TIMES_REMEMBERED = 8_192
-"""Answers of the same instant name the same times, and deadlines lie close together: most were written out before."""
+_ENDS = tuple([f".{milliseconds:03d}Z" for milliseconds in range(SECOND_MS)])
 
 
+# Of seconds, not of whole times: those of a busy node would take megabytes, which cost more to look through than this.
 @lru_cache(maxsize=1024)
 def _to_the_second(epoch_seconds: int) -> str:
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-@lru_cache(maxsize=TIMES_REMEMBERED)
 def rfc3339(at_ms: int) -> str:
     """`2026-01-17T10:00:00.000Z` for epoch milliseconds."""
-    seconds, milliseconds = divmod(at_ms, SECOND_MS)
-    return f"{_to_the_second(seconds)}.{milliseconds:03d}Z"
+    return _to_the_second(at_ms // SECOND_MS) + _ENDS[at_ms % SECOND_MS]
 
 
 def epoch_ms(text: str) -> int:
