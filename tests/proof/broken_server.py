@@ -45,13 +45,13 @@ def reply_before_commit() -> None:
         taken[:] = [writer, take(writer)]
         return taken[1]
 
-    def answer_unless_done(writer: Any, outcomes: list[Any]) -> None:
+    def answer_unless_done(writer: Any, commands: Sequence[Envelope], outcomes: list[Any]) -> None:
         if taken:
-            answer(writer, outcomes)
+            answer(writer, commands, outcomes)
 
     def reply() -> None:
         if taken and len(taken[1]) == len(decided):
-            answer(taken[0], list(decided))
+            answer(*taken, list(decided))
             taken.clear()
         time.sleep(LATE_SECONDS)
 

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,9 +22,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     numbers = itertools.count(1)
     with ExitStack() as running:
 
-        def start(database_url: str, *, program: Sequence[str] = PROGRAM) -> Server:
+        def start(
+            database_url: str, *, program: Sequence[str] = PROGRAM, environ: Mapping[str, str] | None = None
+        ) -> Server:
             directory = tmp_path / f"node-{next(numbers)}"
-            server = running.enter_context(Server(database_url, directory=directory, program=program))
+            server = running.enter_context(Server(database_url, directory=directory, program=program, environ=environ))
             server.start()
             return server
 

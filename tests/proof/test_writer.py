@@ -6,7 +6,7 @@ import signal
 import psutil
 import pytest
 
-from tests.proof.client import Client
+from tests.proof.client import Body, Client
 from tests.proof.conftest import Serve
 from tests.support.server import Server, eventually
 
@@ -72,3 +72,36 @@ def test_a_signal_to_both_of_them_stops_the_server_in_good_order(
     assert server.wait() == 0
     assert not writer.is_running()
     assert "Traceback" not in server.said
+
+
+def test_a_beat_is_answered_alike_from_a_process_and_from_a_thread(serve: Serve, database_url: str) -> None:
+    plain, revived = beaten(serve(database_url, environ={"HOLDFAST_WRITER": "process"}))
+    assert (plain["reactivated"], plain["stop_requested"]) == (False, False)
+    assert (revived["reactivated"], revived["stop_reason"]) == (True, REASON)
+    others = beaten(serve(database_url, environ={"HOLDFAST_WRITER": "thread"}))
+    assert [shape(each) for each in others] == [shape(plain), shape(revived)]
+
+
+REASON = "\u00e4 \u2028 \U0001f41d"
+
+
+def beaten(server: Server) -> list[Body]:
+    """The answers to a usual beat and to one that revives, after which the request log has a line of the second."""
+    with Client(server) as client:
+        session = client.post("/v1/sessions", START).body
+        path, token = f"/v1/sessions/{session['id']}", {"fencing_token": session["fencing_token"]}
+        plain = client.post(f"{path}/heartbeat", token)
+        assert client.post(f"{path}/stop", {"reason": REASON}).status == 200
+        assert client.post(f"{path}/stall", {"reason": "it hangs"}).status == 200
+        revived = client.post(f"{path}/heartbeat", token)
+        lines = "/v1/requests?limit=200&route=/v1/sessions/{id}/heartbeat"
+        eventually(lambda: [each["detail"] for each in client.get(lines).body["items"]] == ["reactivated"])
+        assert client.post(f"{path}/end", token).status == 200
+    server.terminate()
+    assert server.wait() == 0
+    return [plain.body, revived.body]
+
+
+def shape(body: Body) -> list[tuple[str, type]]:
+    """The names in a body, in order, and what kind of value each has."""
+    return [(name, type(value)) for name, value in body.items()]

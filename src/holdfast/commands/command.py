@@ -1,6 +1,6 @@
 """What every command is, and what a door wraps it in."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from holdfast.commands.rows import Need
@@ -28,12 +28,18 @@ class Command(Protocol):
         ...
 
 
+Render = Callable[[dict[str, Any]], bytes | None]
+"""How a door writes a body out; None: this one is to be left as it is. A function of a module: it travels by name."""
+
+
 class Envelope(NamedTuple):
     """A command on its way to the engine.
 
     entropy: 16 random bytes, from which the command's ids and jitter derive.
     is_beat: it keeps a session alive, and has a reserved share of the queue.
     weight: how many single commands it counts for. size_bytes: about how much memory it holds while it waits.
+    render: makes the answer's bytes of the reply's body, beside the writer rather than on the event loop, where the
+    engine has a process for it. For requests of which there are many.
     """
 
     command: Command
@@ -44,3 +50,4 @@ class Envelope(NamedTuple):
     is_beat: bool = False
     weight: int = 1
     size_bytes: int = 0
+    render: Render | None = None

@@ -43,12 +43,14 @@ class Reply(NamedTuple):
     JSON as text, `…_ms` is a length of time.
     created: something new exists because of it. is_secret: the body holds a secret that is never stored.
     is_replay: the answer to an earlier request with the same idempotency key.
+    rendered: the body as its envelope's `render` wrote it out, where that was done; the body itself is empty then.
     """
 
     body: dict[str, Any]
     created: bool = False
     is_secret: bool = False
     is_replay: bool = False
+    rendered: bytes | None = None
 
 
 class Emitted(NamedTuple):

@@ -16,10 +16,10 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, cast
 
-from holdfast.commands.command import Envelope
+from holdfast.commands.command import Envelope, Render
 from holdfast.commands.view import Reply
 from holdfast.domain.ids import Mint
 from holdfast.engine.batch import Outcome, outcome_unknown, run_batch
@@ -33,6 +33,9 @@ _LENGTH = struct.Struct("<I")
 
 READ_BYTES = 256 * 1024
 """Read from a socket at a time: a few batches."""
+
+_new: Final = tuple.__new__
+"""Makes a record out of its fields as its own `_make` does, past two functions in Python."""
 
 
 def frame(content: object) -> bytes:
@@ -74,22 +77,39 @@ def packed(envelopes: Iterable[Envelope]) -> bytes:
 def unpacked(content: object) -> list[Envelope]:
     """The commands in a frame."""
     taken_apart = cast(list[tuple[type[Any], tuple[Any, ...], tuple[Any, ...]]], content)
-    return [Envelope(kind._make(values), *rest) for kind, values, rest in taken_apart]
+    return [_new(Envelope, (_new(kind, values), *rest)) for kind, values, rest in taken_apart]
 
 
 Answered = tuple[list[Outcome], BatchFigures]
 """What comes back: the outcomes of a batch, and what it took."""
 
 
-def packed_answer(outcomes: Iterable[Outcome], figures: BatchFigures) -> bytes:
-    """The frame of what comes back, the replies taken apart for the same reason."""
-    return frame(([tuple(each) if type(each) is Reply else each for each in outcomes], tuple(figures)))
+def packed_answer(batch: Sequence[Envelope], outcomes: Iterable[Outcome], figures: BatchFigures) -> bytes:
+    """The frame of what comes back: replies taken apart for the same reason, and written out where that is wanted."""
+    answered = [
+        outcome if type(outcome) is not Reply else _rendered(outcome, envelope.render)
+        for envelope, outcome in zip(batch, outcomes, strict=True)
+    ]
+    return frame((answered, tuple(figures)))
+
+
+def _rendered(reply: Reply, render: Render | None) -> tuple[Any, ...]:
+    """The fields of a reply, its body as bytes where the door wants it so: the event loop unpacks them for nothing."""
+    if render is None:
+        return tuple(reply)
+    try:
+        written = render(reply.body)
+    except Exception:
+        # The command is carried out: whatever ails its answer, the door tells, to the one who waits for it.
+        log.exception("reply_not_rendered")
+        return tuple(reply)
+    return tuple(reply) if written is None else ({}, *reply[1:-1], written)
 
 
 def unpacked_answer(content: object) -> Answered:
     """What came back in a frame."""
     outcomes, figures = cast(tuple[list[Any], tuple[Any, ...]], content)
-    return [Reply._make(each) if type(each) is tuple else each for each in outcomes], BatchFigures._make(figures)
+    return [_new(Reply, each) if type(each) is tuple else each for each in outcomes], _new(BatchFigures, figures)
 
 
 def ask(connection: socket.socket, envelope: Envelope) -> Outcome:
@@ -260,14 +280,15 @@ class Writer:
         """Work until the server has gone, or the store is broken."""
         try:
             while not self.is_broken and self._arrived():
-                self.answer(self._carry_out(self._take()))
+                batch = self._take()
+                self.answer(batch, self._carry_out(batch))
         except ConnectionError:
             # Nobody waits for the answers any more; what was committed stays.
             log.warning("server_gone")
 
-    def answer(self, outcomes: list[Outcome]) -> None:
-        """Send outcomes. Raises: ConnectionError."""
-        self._connection.sendall(packed_answer(outcomes, self._meter.figures(commands=len(outcomes))))
+    def answer(self, batch: Sequence[Envelope], outcomes: Sequence[Outcome]) -> None:
+        """Send the outcomes of a batch. Raises: ConnectionError."""
+        self._connection.sendall(packed_answer(batch, outcomes, self._meter.figures(commands=len(outcomes))))
 
     def _arrived(self) -> bool:
         """Take in what has arrived, and wait only while there is nothing; False once nobody waits for an answer."""

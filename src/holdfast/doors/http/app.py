@@ -149,7 +149,7 @@ class HttpApp:
             more = ((b"content-type", answer.body.media_type), *answer.body.headers)
             await _send(send, answer.status, (*more, NO_STORE, *ids, *replayed), content)
         else:
-            content = rendered(answer.body)
+            content = answer.body if isinstance(answer.body, bytes) else rendered(answer.body)
             await _send(send, answer.status, (JSON_TYPE, NO_STORE, *ids, *replayed), content)
         self._observer.answered(scope, answer, began, len(content), ids)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from holdfast.commands.bodies import Body, refusal_from_body
-from holdfast.commands.command import Command
+from holdfast.commands.command import Command, Render
 from holdfast.commands.view import Idempotency, Reply
 from holdfast.domain.actor import Actor
 from holdfast.domain.errors import Refusal
@@ -49,7 +49,9 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     standings: list[Standing]
     watch: Watch | None = None
 
-    def execute(self, command: Command, *, is_beat: bool = False, weight: int = 1) -> Awaitable[Reply]:
+    def execute(
+        self, command: Command, *, is_beat: bool = False, weight: int = 1, render: Render | None = None
+    ) -> Awaitable[Reply]:
         """Carry out a command for the caller. Raises: Refusal."""
         return self.core.execute(
             command,
@@ -59,6 +61,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
             is_beat=is_beat,
             weight=weight,
             size_bytes=self.size_bytes,
+            render=render,
         )
 
     async def compute(self, function: Callable[[], T]) -> T:
@@ -79,7 +82,7 @@ class Document(NamedTuple):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """A response that is not a problem. body: None for 204.
+    """A response that is not a problem. body: None for 204; bytes are JSON that was written out already.
 
     lines: instead of a body, JSON documents that are sent as they come, one a line; a failure breaks the answer off.
     For the request log: note says why a heartbeat is worth a line, accepted how many were, and refused
@@ -87,7 +90,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """
 
     status: int
-    body: Body | Document | None
+    body: Body | Document | bytes | None
     is_replay: bool = False
     lines: AsyncIterator[bytes] | None = None
     note: str | None = None

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from holdfast.commands.bodies import Body
 from holdfast.commands.heartbeats import Heartbeat
 from holdfast.commands.notes import PATCHABLE, PatchSession, WriteCheckpoint
 from holdfast.commands.transitions import (
@@ -41,6 +42,7 @@ from holdfast.doors.http.native.fields import (
     free_json,
 )
 from holdfast.doors.http.native.handoffs import HandoffFields, draft_of
+from holdfast.doors.http.rendering import rendered
 from holdfast.doors.http.routing import Route, Routine
 
 UNSET = msgspec.UNSET
@@ -133,8 +135,15 @@ async def heartbeat(call: Call) -> Answer:
     """Say that the holder is alive."""
     body: HeartbeatBody = call.body
     command = Heartbeat(_session_id(call), body.fencing_token, body.activity, body.progress, body.status_note)
-    reply = await call.execute(command, is_beat=True)
+    reply = await call.execute(command, is_beat=True, render=routine_beat)
+    if reply.rendered is not None:
+        return Answer(200, reply.rendered, reply.is_replay)
     return Answer(200, reply.body, reply.is_replay, None, "reactivated" if reply.body["reactivated"] else None)
+
+
+def routine_beat(body: Body) -> bytes | None:
+    """What a beat is answered with; None for one that is worth a line in the request log."""
+    return None if body["reactivated"] else rendered(body)
 
 
 async def pause(call: Call) -> Answer:
